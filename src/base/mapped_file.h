@@ -1,0 +1,35 @@
+// A file read through the page cache, without a copy. Read-only.
+//
+// The bytes stay valid and in place while the object (or what it was moved into)
+// lives. Whoever truncates a mapped file kills its readers (SIGBUS): hadal replaces
+// files by renaming (atomic_file.h) and never cuts one. Any thread may read.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+
+#include "base/result.h"
+
+namespace hadal {
+
+class MappedFile {
+ public:
+  // Regular files only; an empty file gives an empty span.
+  static Result<MappedFile> open(const std::filesystem::path& path);
+
+  MappedFile() = default;
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  std::span<const std::byte> bytes() const noexcept { return {data_, size_bytes_}; }
+  // Asks the kernel to read ahead; a hint, and never an error.
+  void will_need() const noexcept;
+
+ private:
+  const std::byte* data_ = nullptr;
+  std::size_t size_bytes_ = 0;
+};
+
+}  // namespace hadal

@@ -1,0 +1,187 @@
+// The parallel loop behind thread_pool.h: one counter of work left, claimed by subtraction.
+//
+// `remaining` is above zero only while a region has unclaimed indices, so a thread
+// whose subtraction returns a positive number owns an index of the region that is
+// running now, and that region cannot end (nor its fields change) before the thread
+// reports the index done. A late waker therefore needs no generation check.
+#include "base/thread_pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "base/check.h"
+
+namespace hadal {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kMaxThreads = 1024;
+// The gap between two regions of one forward pass is a few µs: spinning that long saves a futex round trip (~5 to 50
+// µs).
+constexpr auto kWorkerSpin = std::chrono::microseconds(50);
+// After this the missing worker has probably lost its core to another process: give it ours.
+constexpr auto kCallerSpin = std::chrono::microseconds(20);
+constexpr auto kCallerYield = std::chrono::microseconds(500);
+constexpr int kPausesPerClockRead = 16;  // reading the clock costs about as much as a pause
+
+inline void pause_core() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Spins until ready() or for `limit`; true when ready.
+template <class Ready>
+bool spin_until(Ready ready, Clock::duration limit) {
+  if (ready()) return true;
+  if (limit == Clock::duration::zero()) return false;
+  const auto end = Clock::now() + limit;
+  do {
+    for (int i = 0; i < kPausesPerClockRead; ++i) {
+      if (ready()) return true;
+      pause_core();
+    }
+  } while (Clock::now() < end);
+  return ready();
+}
+
+std::vector<int> allowed_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cpus;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+  return cpus;
+}
+
+void pin_current_thread(int cpu) noexcept {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);  // a refusal costs speed only
+}
+
+}  // namespace
+
+struct ThreadPool::State {
+  // What the region is; written by the caller while no index is left to claim.
+  Call call = nullptr;
+  void* context = nullptr;
+  int count = 0;
+  Clock::duration worker_spin{}, caller_spin{};
+
+  alignas(64) std::atomic<long> remaining{0};  // unclaimed indices; may fall below zero, by one a thread
+  alignas(64) std::atomic<int> done{0};        // indices of this region that are computed
+  std::atomic<bool> caller_sleeps{false};
+  alignas(64) std::atomic<int> wake{0};  // changes when a region opens or the pool ends
+  std::atomic<int> sleepers{0};
+  std::atomic<bool> stop{false}, busy{false};
+  std::vector<std::thread> workers;
+
+  // Computes indices until none is left, then reports how many.
+  void work(int thread) {
+    int computed = 0;
+    for (;;) {
+      const long left = remaining.fetch_sub(1, std::memory_order_acq_rel);
+      if (left <= 0) break;
+      call(context, count - static_cast<int>(left), thread);
+      ++computed;
+    }
+    if (computed == 0) return;
+    done.fetch_add(computed, std::memory_order_seq_cst);
+    if (caller_sleeps.load(std::memory_order_seq_cst)) done.notify_one();
+  }
+
+  void worker(int thread, int cpu) {
+    if (cpu >= 0) pin_current_thread(cpu);
+    const auto ready = [&] {
+      return remaining.load(std::memory_order_relaxed) > 0 || stop.load(std::memory_order_relaxed);
+    };
+    for (;;) {
+      if (!spin_until(ready, worker_spin)) {
+        const int seen = wake.load(std::memory_order_seq_cst);
+        sleepers.fetch_add(1, std::memory_order_seq_cst);
+        // A region that opened since has either changed `wake` or will see us among the sleepers.
+        if (!ready()) wake.wait(seen, std::memory_order_seq_cst);
+        sleepers.fetch_sub(1, std::memory_order_seq_cst);
+      }
+      if (stop.load(std::memory_order_acquire)) return;
+      if (remaining.load(std::memory_order_relaxed) > 0) work(thread);
+    }
+  }
+
+  void wake_workers() {
+    wake.fetch_add(1, std::memory_order_seq_cst);
+    if (sleepers.load(std::memory_order_seq_cst) > 0) wake.notify_all();
+  }
+
+  void wait_until_done(int expected) {
+    const auto ready = [&] { return done.load(std::memory_order_acquire) == expected; };
+    if (spin_until(ready, caller_spin)) return;
+    for (const auto end = Clock::now() + kCallerYield; Clock::now() < end;) {
+      sched_yield();
+      if (ready()) return;
+    }
+    caller_sleeps.store(true, std::memory_order_seq_cst);
+    for (int now = done.load(std::memory_order_seq_cst); now != expected; now = done.load(std::memory_order_seq_cst))
+      done.wait(now, std::memory_order_seq_cst);
+    caller_sleeps.store(false, std::memory_order_relaxed);
+  }
+};
+
+ThreadPool::ThreadPool(int threads) : threads_(1), state_(std::make_unique<State>()) {
+  HADAL_CHECK(threads >= 0);
+  const std::vector<int> cpus = allowed_cpus();
+  const int available = std::max<int>(1, static_cast<int>(cpus.size()));
+  const int wanted = std::min(threads == 0 ? available : threads, kMaxThreads);
+  // More threads than cores: whoever spins keeps the others from working.
+  if (wanted <= available) {
+    state_->worker_spin = kWorkerSpin;
+    state_->caller_spin = kCallerSpin;
+  }
+  // A part of the cores must stay movable, away from whatever else runs there.
+  const bool pin = wanted == static_cast<int>(cpus.size()) && wanted > 1;
+  try {
+    state_->workers.reserve(static_cast<std::size_t>(wanted - 1));
+    for (int thread = 1; thread < wanted; ++thread) {
+      const int cpu = pin ? cpus[static_cast<std::size_t>(thread)] : -1;
+      state_->workers.emplace_back([state = state_.get(), thread, cpu] { state->worker(thread, cpu); });
+      threads_ = thread + 1;
+    }
+  } catch (const std::system_error&) {
+    // The system's limit of threads: fewer of them compute the same result.
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  state_->stop.store(true, std::memory_order_seq_cst);
+  state_->wake_workers();
+  for (std::thread& worker : state_->workers) worker.join();
+}
+
+void ThreadPool::run(int count, Call call, void* context) {
+  State& state = *state_;
+  HADAL_CHECK(!state.busy.exchange(true, std::memory_order_acquire));  // one caller, no nesting
+  state.call = call;
+  state.context = context;
+  state.count = count;
+  state.done.store(0, std::memory_order_relaxed);
+  state.remaining.store(count, std::memory_order_seq_cst);
+  state.wake_workers();
+  state.work(/*thread=*/0);
+  state.wait_until_done(count);
+  state.busy.store(false, std::memory_order_release);
+}
+
+}  // namespace hadal

@@ -1,0 +1,49 @@
+// One answer as it streams: token ids in, reasoning and text out.
+//
+// Detokenise, split the reasoning off, end before a stop string: each holds back only
+// what it must, so what comes out never cuts a character, a tag or a stop string.
+// Threads: the engine thread alone.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "chat/chat_model.h"
+#include "text/detokenizer.h"
+#include "text/reasoning_splitter.h"
+#include "text/stop_matcher.h"
+
+namespace hadal {
+
+class AnswerStream {
+ public:
+  struct Options {
+    ReasoningSplitter::Start start = ReasoningSplitter::Start::answer;
+    std::vector<std::string> stop;  // in the answer, not in the reasoning
+    // Roles and other marks that a model may write by mistake are no text; <think> and </think> are the splitter's.
+    enum class ControlTokens { drop, write } control_tokens = ControlTokens::drop;
+  };
+  AnswerStream(const Tokenizer& tokenizer, Options options);
+
+  Delta push(TokenId token);
+  Delta finish();  // the end: what was held back
+
+  bool stopped() const { return stop_.stopped(); }  // a stop string was met
+  int reasoning_tokens() const { return reasoning_tokens_; }
+  const Delta& whole() const { return whole_; }  // all that came out
+
+ private:
+  Delta pass_on(SplitText split);
+  bool is_text(TokenId token) const;
+
+  const Tokenizer& tokenizer_;
+  Options::ControlTokens control_tokens_;
+  std::vector<TokenId> tags_;
+  Detokenizer detokenizer_;
+  ReasoningSplitter splitter_;
+  StopMatcher stop_;
+  int reasoning_tokens_ = 0;
+  Delta whole_;
+};
+
+}  // namespace hadal

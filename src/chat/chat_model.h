@@ -1,0 +1,112 @@
+// The one way to have text generated: cli and server both go through here.
+//
+// A ChatModel owns the weights, the tokenizer, the chat format and the engine,
+// and one thread that runs the engine's step() while there is work. submit()
+// takes messages (or a raw prompt) and returns at once; text arrives through the
+// request's callbacks, split into reasoning and answer, never cutting a character.
+//
+// Threads: every public function may be called from any thread. Callbacks are
+// called on the engine thread: they must be quick, must not block and must not
+// call back into this ChatModel (except cancel()). For one request they never
+// run at the same time, and on_done is the last.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "text/chat_format.h"
+
+namespace hadal {
+
+class Tokenizer;
+struct ModelConfig;
+
+struct SamplingOptions {
+  double temperature = 0.6;  // 0: greedy
+  double top_p = 0.95;
+  int top_k = 0;             // 0: all
+  double min_p = 0;
+  std::optional<std::uint64_t> seed;  // none: drawn from the system's entropy
+};
+
+enum class FinishReason { stop, length, cancelled, error };
+const char* finish_reason_name(FinishReason reason);  // "stop", "length", ... as the OpenAI API spells them
+
+struct Usage {
+  int prompt_tokens = 0;
+  int cached_prompt_tokens = 0;  // of them, taken from the prefix cache
+  int completion_tokens = 0;     // reasoning included
+  int reasoning_tokens = 0;
+};
+
+struct Timings {
+  std::chrono::nanoseconds queued{}, prefill{}, decode{};  // wall time of this request
+};
+
+struct Delta {  // what became readable since the last call; either may be empty
+  std::string reasoning, text;
+};
+
+struct Completion {
+  std::string reasoning, text;  // all of it
+  FinishReason finish_reason = FinishReason::stop;
+  std::optional<Error> error;  // when finish_reason is error
+  Usage usage;
+  Timings timings;
+};
+
+struct GenerationRequest {
+  std::vector<ChatMessage> messages;      // rendered by the model's chat format ...
+  std::optional<std::string> raw_prompt;  // ... or this text as it is; control tokens in it count
+  std::optional<bool> thinking;           // none: the format's own default
+  SamplingOptions sampling;
+  int max_tokens = 0;                     // 0: as many as the context holds
+  std::vector<std::string> stop;          // generation ends before the first of these in the answer
+
+  std::function<void(const Delta&)> on_delta;         // may be empty
+  std::function<void(const Completion&)> on_done;     // called exactly once
+};
+
+struct EngineStats {
+  int active_sequences = 0, waiting_sequences = 0;
+  int pages_total = 0, pages_free = 0;       // free: neither held by a sequence nor kept as a reusable prefix
+  int pages_held = 0;                        // held by running sequences; 0 when idle
+  std::uint64_t prompt_tokens = 0, cached_prompt_tokens = 0, completion_tokens = 0, requests = 0;
+};
+
+struct OpenOptions {
+  bool exact = false;
+  int threads = 0;         // 0: all
+  int context_tokens = 0;  // per sequence; 0: what the model allows, within memory
+  int max_sequences = 64;
+};
+
+class ChatModel {
+ public:
+  // model: a directory, or a built-in name ("abyss").
+  static Result<std::unique_ptr<ChatModel>> open(const std::string& model, const OpenOptions& options);
+  virtual ~ChatModel() = default;
+
+  // Errors are found before anything is queued: too long a prompt, unknown role, invalid parameters.
+  virtual Result<SequenceId> submit(GenerationRequest request) = 0;
+  // Ends a request soon; its on_done comes with FinishReason::cancelled. Unknown or finished ids are ignored.
+  virtual void cancel(SequenceId id) = 0;
+  // submit() and wait.
+  virtual Result<Completion> generate(GenerationRequest request) = 0;
+
+  virtual EngineStats stats() const = 0;
+  virtual const ModelConfig& config() const = 0;
+  virtual const Tokenizer& tokenizer() const = 0;
+  virtual const std::string& name() const = 0;  // "abyss", or the directory's last part
+  virtual SamplingOptions default_sampling() const = 0;  // generation_config.json, else the family's card
+  virtual int context_tokens() const = 0;
+};
+
+}  // namespace hadal

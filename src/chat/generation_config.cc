@@ -1,0 +1,80 @@
+#include "chat/generation_config.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/file.h"
+#include "base/json.h"
+
+namespace hadal {
+namespace {
+
+Error wrong(std::string_view subject, std::string_view field, std::string_view expected, const Json& found) {
+  return Error{ErrorKind::invalid,
+               fmt::format("{}: {}: expected {}, found {}", subject, field, expected, json_excerpt(found))};
+}
+
+Status read_number(const Json& json, const char* field, std::string_view subject, double& out) {
+  const auto it = json.find(field);
+  if (it == json.end() || it->is_null()) return Done{};
+  if (!it->is_number()) return wrong(subject, field, "a number", *it);
+  out = it->get<double>();
+  return Done{};
+}
+
+Status read_eos(const Json& json, std::string_view subject, std::vector<TokenId>& out) {
+  const auto it = json.find("eos_token_id");
+  if (it == json.end() || it->is_null()) return Done{};
+  const Json list = it->is_array() ? *it : Json::array({*it});
+  for (const Json& id : list) {
+    if (!id.is_number_integer() || id.get<std::int64_t>() < 0 || id.get<std::int64_t>() > INT32_MAX)
+      return wrong(subject, "eos_token_id", "a token id or a list of them", *it);
+    out.push_back(TokenId{id.get<std::int32_t>()});
+  }
+  return Done{};
+}
+
+}  // namespace
+
+Result<GenerationConfig> parse_generation_config(std::string_view text, std::string_view subject) {
+  HADAL_ASSIGN(const Json json, parse_json(text, subject));
+  if (!json.is_object()) return wrong(subject, "the file", "an object", json);
+  GenerationConfig config;
+  SamplingOptions& sampling = config.sampling;
+  double top_k = sampling.top_k;
+  HADAL_RETURN_IF_ERROR(read_number(json, "temperature", subject, sampling.temperature));
+  HADAL_RETURN_IF_ERROR(read_number(json, "top_p", subject, sampling.top_p));
+  HADAL_RETURN_IF_ERROR(read_number(json, "min_p", subject, sampling.min_p));
+  HADAL_RETURN_IF_ERROR(read_number(json, "top_k", subject, top_k));
+  if (top_k != std::floor(top_k) || top_k < 0 || top_k > INT32_MAX)
+    return wrong(subject, "top_k", "a count", json.value("top_k", Json()));
+  sampling.top_k = static_cast<int>(top_k);
+  if (const auto it = json.find("do_sample"); it != json.end() && *it == false) sampling.temperature = 0;
+  HADAL_RETURN_IF_ERROR(read_eos(json, subject, config.eos_token_ids));
+  if (const Status checked = check_sampling(sampling); !checked.ok())
+    return Error{ErrorKind::invalid, fmt::format("{}: {}", subject, checked.error().message)};
+  return config;
+}
+
+Result<GenerationConfig> read_generation_config(const std::filesystem::path& directory) {
+  const auto path = directory / "generation_config.json";
+  const auto text = read_text_file(path);
+  if (text.ok()) return parse_generation_config(*text, path.string());
+  if (text.error().kind == ErrorKind::not_found) return GenerationConfig{};
+  return text.error();
+}
+
+Status check_sampling(const SamplingOptions& o) {
+  const auto refuse = [](const char* name, const char* expected, double found) {
+    return Error{ErrorKind::invalid, fmt::format("{}: expected {}, found {}", name, expected, found)};
+  };
+  // The comparisons are written so that NaN fails.
+  if (!(o.temperature >= 0 && o.temperature <= 100)) return refuse("temperature", "0 to 100", o.temperature);
+  if (!(o.top_p > 0 && o.top_p <= 1)) return refuse("top_p", "above 0 and at most 1", o.top_p);
+  if (!(o.min_p >= 0 && o.min_p <= 1)) return refuse("min_p", "0 to 1", o.min_p);
+  if (o.top_k < 0) return refuse("top_k", "0 or more", o.top_k);
+  return Done{};
+}
+
+}  // namespace hadal

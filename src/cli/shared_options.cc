@@ -1,0 +1,73 @@
+#include "cli/shared_options.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <map>
+
+#include "base/file.h"
+#include "chat/model_files.h"
+#include "text/utf8.h"
+
+namespace hadal {
+
+void add_model_argument(CLI::App& command, std::string& model) {
+  model = kBuiltInModel;
+  command.add_option("MODEL", model, "A model's directory or a built-in name; left out: abyss");
+}
+
+void add_compute_options(CLI::App& command, ComputeOptions& options) {
+  command.add_flag("--exact", options.exact,
+                   "Stored weights in float32, the same bits whatever the batch and the threads");
+  command.add_option("--threads", options.threads, "Threads; 0 takes all")->check(CLI::Range(0, 1024));
+}
+
+SamplingOptions SamplingFlags::over(SamplingOptions o) const {
+  o.temperature = temperature.value_or(o.temperature);
+  o.top_p = top_p.value_or(o.top_p);
+  o.min_p = min_p.value_or(o.min_p);
+  o.top_k = top_k.value_or(o.top_k);
+  if (seed) o.seed = seed;
+  return o;
+}
+
+void add_sampling_options(CLI::App& command, SamplingFlags& flags) {
+  command.add_option("--temperature", flags.temperature, "0 is greedy; left out: the model's own")
+      ->check(CLI::Range(0.0, 100.0));
+  command.add_option("--top-p", flags.top_p, "Draw from the likeliest tokens that hold this share")
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--top-k", flags.top_k, "Draw from the k likeliest tokens; 0 is all")
+      ->check(CLI::Range(0, INT32_MAX));
+  command.add_option("--min-p", flags.min_p, "Leave out what is below this share of the likeliest")
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--seed", flags.seed, "The same seed gives the same answer; left out: a new one each time");
+}
+
+void add_think_option(CLI::App& command, std::optional<bool>& thinking) {
+  command
+      .add_option_function<std::string>(
+          "--think", [&thinking](const std::string& value) { thinking = value == "on"; },
+          "Think before answering; left out: as the model does by itself")
+      ->check(CLI::IsMember({"on", "off"}));
+}
+
+Result<std::string> read_standard_input(std::size_t max_bytes) {
+  std::string text;
+  char buffer[1 << 16];
+  while (const std::size_t count = std::fread(buffer, 1, sizeof buffer, stdin)) {
+    text.append(buffer, count);
+    if (text.size() > max_bytes)
+      return Error{ErrorKind::invalid, fmt::format("stdin: expected at most {} bytes, found more", max_bytes)};
+  }
+  if (std::ferror(stdin)) return system_error("stdin", "could not be read", errno);
+  return text;
+}
+
+Status check_utf8(std::string_view subject, std::string_view text) {
+  const std::size_t valid = valid_utf8_bytes(text);
+  if (valid == text.size()) return Done{};
+  return Error{ErrorKind::invalid, fmt::format("{}: expected UTF-8, found something else at byte {}", subject, valid)};
+}
+
+}  // namespace hadal

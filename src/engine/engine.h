@@ -1,0 +1,77 @@
+// Many sequences, one batch a step: step() = schedule · forward · sample · commit.
+//
+// The engine knows token ids only. The life of a request:
+//   1. add() checks it; it waits
+//   2. the scheduler admits it, sharing the pages of a known beginning, and gives its
+//      prompt rows in chunks (scheduler.h)
+//   3. forward() computes the batch's rows and writes their latents into pages
+//   4. the sampler draws one token for each sequence whose end was computed
+//   5. commit records tokens, indexes full pages, and takes out what has finished
+// Nothing is allocated between schedule and commit.
+// Threads: one thread calls everything here.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/forward_model.h"
+#include "engine/scheduler.h"
+
+namespace hadal {
+
+struct StepOutput {  // one drawn token; spans and pointers hold until the next call
+  SequenceId id;
+  TokenId token;  // nothing meaningful when finish is failed
+  Finish finish = Finish::none;
+  const Sequence* sequence = nullptr;  // its tokens, routes and times
+};
+
+struct EngineCounts {
+  int running = 0, waiting = 0;
+  int pages = 0, free_pages = 0, held_pages = 0;
+  std::uint64_t prompt_tokens = 0, cached_prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
+};
+
+class Engine {
+ public:
+  // `model` must outlive the engine. Errors: no memory for the cache.
+  static Result<std::unique_ptr<Engine>> create(ForwardModel& model, const EngineLimits& limits);
+
+  // Errors: an empty prompt, an id outside the vocabulary, a prompt that leaves no room for an answer.
+  Result<SequenceId> add(EngineRequest request);
+  // Takes the sequence out and frees its pages. Unknown and finished ids are ignored (false).
+  bool abort(SequenceId id);
+  // Empty: a step without a finished prompt, or nothing to do; see idle().
+  std::span<const StepOutput> step();
+
+  bool idle() const { return scheduler_.running() + scheduler_.waiting() == 0; }
+  EngineCounts counts() const;
+  const EngineLimits& limits() const { return limits_; }
+
+ private:
+  Engine(ForwardModel& model, const EngineLimits& limits, LatentCache cache);
+  void sample(const BatchPlan& plan);
+  void commit(const BatchPlan& plan);
+  void record_routes(const BatchPlan& plan);
+  void index_full_pages(Sequence& sequence);
+  Finish finish_of(const Sequence& sequence) const;
+
+  ForwardModel& model_;
+  EngineLimits limits_;
+  LatentCache cache_;
+  PrefixIndex prefixes_;
+  Scheduler scheduler_;
+  Sampler sampler_;
+  bool exact_;
+  std::vector<float> logits_RV_;  // [max_sequences, V]
+  RouteLog routes_;
+  std::vector<std::optional<TokenId>> drawn_;  // one a logit row
+  std::vector<StepOutput> outputs_;
+  std::vector<std::unique_ptr<Sequence>> finished_;  // in the last step
+  std::uint64_t next_id_ = 1;
+  EngineCounts totals_;
+};
+
+}  // namespace hadal

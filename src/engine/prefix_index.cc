@@ -1,0 +1,117 @@
+#include "engine/prefix_index.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace hadal {
+
+PrefixIndex::PrefixIndex(LatentCache& cache) : cache_(cache), entries_(static_cast<std::size_t>(cache.pages())) {
+  unused_.reserve(entries_.size());
+  by_hash_.reserve(entries_.size());
+  for (int i = cache.pages(); i-- > 0;) unused_.push_back(EntryId{i});
+}
+
+PrefixIndex::Match PrefixIndex::match(std::span<const TokenId> tokens, std::vector<PageId>& pages) {
+  Match match;
+  while (static_cast<int>(tokens.size()) - match.tokens >= kPageTokens) {
+    const auto page_tokens = tokens.subspan(static_cast<std::size_t>(match.tokens), kPageTokens);
+    const auto entry = find(match.last, hash_of(match.last, page_tokens), page_tokens);
+    if (!entry) break;
+    match.last = *entry;
+    match.tokens += kPageTokens;
+    cache_.share(at(*entry).page);
+    pages.push_back(at(*entry).page);
+  }
+  touch_chain(match.last);
+  return match;
+}
+
+PrefixIndex::Insertion PrefixIndex::insert(EntryId parent, std::span<const TokenId> tokens, PageId page) {
+  HADAL_CHECK(tokens.size() == kPageTokens);
+  const std::uint64_t hash = hash_of(parent, tokens);
+  if (const auto known = find(parent, hash, tokens)) {
+    const PageId other = at(*known).page;
+    HADAL_CHECK(other != page);
+    cache_.share(other);
+    cache_.release(page);
+    touch_chain(*known);
+    return {other, *known, true};
+  }
+  if (by_hash_.contains(hash) || unused_.empty())
+    return {page, EntryId::none, false};  // a collision: only not reusable
+  const EntryId id = unused_.back();
+  unused_.pop_back();
+  Entry& entry = at(id);
+  entry.hash = hash;
+  entry.parent = parent;
+  entry.children = 0;
+  entry.page = page;
+  std::copy(tokens.begin(), tokens.end(), entry.tokens.begin());
+  if (parent != EntryId::none) ++at(parent).children;
+  by_hash_.emplace(hash, id);
+  cache_.keep(page);
+  link_newest(id);
+  touch_chain(id);
+  return {page, id, true};
+}
+
+// Walking past held pages costs a step each; they are few thousands at most, and only asked for when memory is full.
+bool PrefixIndex::evict_one() {
+  for (EntryId id = oldest_; id != EntryId::none; id = at(id).newer) {
+    Entry& entry = at(id);
+    if (cache_.holders(entry.page) > 0) continue;
+    HADAL_CHECK(entry.children == 0);
+    if (entry.parent != EntryId::none) --at(entry.parent).children;
+    by_hash_.erase(entry.hash);
+    unlink(id);
+    cache_.drop(entry.page);
+    unused_.push_back(id);
+    return true;
+  }
+  return false;
+}
+
+std::uint64_t PrefixIndex::hash_of(EntryId parent, std::span<const TokenId> tokens) {
+  const std::uint64_t seed = parent == EntryId::none ? 0 : at(parent).hash;
+  return XXH3_64bits_withSeed(tokens.data(), tokens.size_bytes(), seed);
+}
+
+std::optional<PrefixIndex::EntryId> PrefixIndex::find(EntryId parent, std::uint64_t hash,
+                                                      std::span<const TokenId> tokens) {
+  const auto it = by_hash_.find(hash);
+  if (it == by_hash_.end()) return std::nullopt;
+  const Entry& entry = at(it->second);
+  // The parent is compared too, by induction the whole beginning.
+  if (entry.parent != parent || !std::equal(tokens.begin(), tokens.end(), entry.tokens.begin())) return std::nullopt;
+  return it->second;
+}
+
+// From the end to the beginning: a parent is always newer than its children, so the oldest has none.
+void PrefixIndex::touch_chain(EntryId last) {
+  for (EntryId id = last; id != EntryId::none; id = at(id).parent) {
+    unlink(id);
+    link_newest(id);
+  }
+}
+
+void PrefixIndex::link_newest(EntryId id) {
+  Entry& entry = at(id);
+  entry.older = newest_;
+  entry.newer = EntryId::none;
+  if (newest_ != EntryId::none) at(newest_).newer = id;
+  newest_ = id;
+  if (oldest_ == EntryId::none) oldest_ = id;
+}
+
+void PrefixIndex::unlink(EntryId id) {
+  Entry& entry = at(id);
+  if (entry.older != EntryId::none) at(entry.older).newer = entry.newer;
+  if (entry.newer != EntryId::none) at(entry.newer).older = entry.older;
+  if (oldest_ == id) oldest_ = entry.newer;
+  if (newest_ == id) newest_ = entry.older;
+}
+
+}  // namespace hadal

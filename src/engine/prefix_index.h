@@ -1,0 +1,74 @@
+// Which full pages hold which beginnings of text, so that equal beginnings are computed once.
+//
+// A chain of pages: each entry is one full page of 64 tokens and the entry before it.
+// It is found by a hash over (the entry before, its tokens), and then the tokens
+// themselves are compared, so that no collision, wanted or not, can show one user
+// another's text. Entries that no sequence holds are forgotten in the order of their
+// last use when room is needed.
+//
+// Who holds a page holds all pages before it, and a use makes the beginning younger
+// than its end: so forgetting the oldest unheld entry never orphans another one.
+// Threads: nothing here locks; the engine thread alone calls it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/latent_cache.h"
+
+namespace hadal {
+
+class PrefixIndex {
+ public:
+  enum class EntryId : std::int32_t { none = -1 };  // none: the empty beginning
+
+  explicit PrefixIndex(LatentCache& cache);
+
+  struct Match {
+    int tokens = 0;  // a multiple of kPageTokens
+    EntryId last = EntryId::none;
+  };
+  // The longest known beginning of `tokens`; each of its pages gets one more holder and is appended to `pages`.
+  Match match(std::span<const TokenId> tokens, std::vector<PageId>& pages);
+
+  // `page` holds `tokens` [kPageTokens] after `parent`; the caller holds it. If the same text is already known in
+  // another page, the caller's hold moves to that one. Gives the page the caller holds now, and its entry (none: not
+  // indexed).
+  struct Insertion {
+    PageId page;
+    EntryId entry = EntryId::none;
+    bool indexed = false;
+  };
+  Insertion insert(EntryId parent, std::span<const TokenId> tokens, PageId page);
+
+  // Forgets the page that was used longest ago among those nobody holds. false: there is none.
+  bool evict_one();
+  int size() const noexcept { return static_cast<int>(by_hash_.size()); }
+
+ private:
+  struct Entry {
+    std::uint64_t hash = 0;
+    EntryId parent = EntryId::none, older = EntryId::none, newer = EntryId::none;
+    int children = 0;
+    PageId page{0};
+    std::array<TokenId, kPageTokens> tokens;
+  };
+  Entry& at(EntryId id) { return entries_[static_cast<std::size_t>(index(id))]; }
+  std::uint64_t hash_of(EntryId parent, std::span<const TokenId> tokens);
+  std::optional<EntryId> find(EntryId parent, std::uint64_t hash, std::span<const TokenId> tokens);
+  void link_newest(EntryId id);
+  void unlink(EntryId id);
+  void touch_chain(EntryId last);
+
+  LatentCache& cache_;
+  std::vector<Entry> entries_;  // one a page of the cache, all taken at the start
+  std::vector<EntryId> unused_;
+  std::unordered_map<std::uint64_t, EntryId> by_hash_;
+  EntryId oldest_ = EntryId::none, newest_ = EntryId::none;
+};
+
+}  // namespace hadal

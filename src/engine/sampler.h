@@ -1,0 +1,51 @@
+// From logits to one token: temperature, top-k, top-p, min-p.
+//
+// The random number of a token depends on the sequence's seed and the token's
+// position only, so what else is in the batch, preemption and recomputation never
+// change an answer. Equal logits: the lower id counts as the greater.
+// Threads: a sampler has scratch memory and belongs to one thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/ids.h"
+
+namespace hadal {
+
+struct SamplingParams {
+  double temperature = 0;  // 0: greedy, and nothing below counts
+  int top_k = 0;           // keep the k most likely; 0: all
+  double top_p = 1;        // then the fewest most likely that hold this share of what is left
+  double min_p = 0;        // then what is at least this share of the most likely
+  std::uint64_t seed = 0;
+};
+
+class Sampler {
+ public:
+  explicit Sampler(int vocab_size);
+
+  // logits [V]; `position` is that of the token to be chosen. Nothing when no logit is a number: the model is broken.
+  std::optional<TokenId> sample(std::span<const float> logits, const SamplingParams& params, std::uint64_t position);
+
+ private:
+  struct Candidate {
+    double weight;  // exp((logit - greatest) / temperature)
+    std::int32_t id;
+  };
+  static bool likelier(const Candidate& a, const Candidate& b) {
+    return a.weight > b.weight || (a.weight == b.weight && a.id < b.id);
+  }
+  void sort_first(std::size_t wanted);
+  std::size_t cut_top_p(double top_p);
+
+  std::vector<Candidate> candidates_;  // [V] at most
+  std::size_t sorted_ = 0;             // this many at the front are in order
+};
+
+// The most likely token alone; nothing when no logit is a number.
+std::optional<TokenId> greedy_token(std::span<const float> logits);
+
+}  // namespace hadal

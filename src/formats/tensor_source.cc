@@ -1,0 +1,28 @@
+#include "formats/tensor_source.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace hadal {
+
+std::int64_t TensorView::elements() const {
+  return static_cast<std::int64_t>(bytes.size() / size_bytes(dtype));
+}
+
+std::string shape_text(std::span<const std::int64_t> shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+std::vector<float> floats_of(const TensorView& tensor) {
+  std::vector<float> out(static_cast<std::size_t>(tensor.elements()));
+  convert_to_f32(tensor.dtype, tensor.bytes.data(), out.size(), out.data());
+  return out;
+}
+
+std::vector<std::int64_t> integers_of(const TensorView& tensor) {
+  std::vector<std::int64_t> out(static_cast<std::size_t>(tensor.elements()));
+  convert_to_i64(tensor.dtype, tensor.bytes.data(), out.size(), out.data());
+  return out;
+}
+
+}  // namespace hadal

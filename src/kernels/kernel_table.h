@@ -1,0 +1,124 @@
+// The leaf kernels of one instruction set: plain functions on raw tiles, without
+// threads or allocation. simd/*.inl is compiled once per instruction set and
+// fills one table each; kernels/*.cc schedules the calls.
+//
+// Operand layouts (depth = 1 for float, 2 for bf16: neighbours along the summed dimension lie together):
+//   panel  [ceil(k / depth)][32][depth]   32 outputs side by side, zero-padded; the right operand of a product
+//   rows   [m][ceil(k / depth) * depth]   a left operand as activations lie
+//   wide   [ceil(k / depth)][m][depth]    a left operand whose summed dimension is outermost (gradients)
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/compute.h"
+
+namespace hadal {
+
+inline constexpr int kPanelWidth = 32;  // two 512-bit registers of outputs: with 12 rows, 24 of 32 registers accumulate
+
+// One sequence and one head of expanded attention. Queries are the last `rows` of `positions`.
+struct AttentionTile {
+  const float* q;
+  std::ptrdiff_t q_stride;  // [rows, N + R]
+  const float* k_nope;
+  std::ptrdiff_t k_nope_stride;  // [positions, N]
+  const float* k_pe;
+  std::ptrdiff_t k_pe_stride;  // [positions, R] shared by all heads
+  const float* v;
+  std::ptrdiff_t v_stride;  // [positions, V]
+  float* out;
+  std::ptrdiff_t out_stride;  // [rows, V]
+  float* lse;                 // [rows] log of the sum of exponentials; null: not wanted
+  int rows, positions, nope, rope, value;
+  float scale;
+  std::byte* scratch;  // attention_scratch_bytes()
+};
+
+struct AttentionTileBackward {
+  AttentionTile forward;  // out and lse as the forward pass left them
+  const float* d_out;
+  std::ptrdiff_t d_out_stride;  // [rows, V]
+  float* d_q;
+  std::ptrdiff_t d_q_stride;  // [rows, N + R] written
+  float* d_k_nope;
+  std::ptrdiff_t d_k_nope_stride;  // [positions, N] written
+  float* d_k_pe;
+  std::ptrdiff_t d_k_pe_stride;  // [positions, R] written (one head's share)
+  float* d_v;
+  std::ptrdiff_t d_v_stride;  // [positions, V] written
+};
+
+// Some heads of one query row against the paged latents (absorbed order). See attention.inl.
+struct AbsorbedTile {
+  const float* q;
+  std::ptrdiff_t q_stride;        // [heads, C + R]: the absorbed query, then the rotated one
+  const std::byte* const* pages;  // [ceil(positions / 64)] first row of each page
+  std::size_t row_bytes;
+  float* out;
+  std::ptrdiff_t out_stride;  // [heads, C]
+  int heads, positions, latent, rope;
+  float scale;
+  std::byte* scratch;  // absorbed_scratch_bytes()
+};
+
+struct KernelTable {
+  Isa isa;
+
+  // c [m, n] (+)= a · b; a is rows or wide, b panels one after another (each ceil(k/depth) * 32 * depth elements).
+  // Every element sums its k products in ascending order, whatever m and n are.
+  void (*gemm_f32)(int m, int n, int k, const float* a, std::ptrdiff_t a_stride, const float* b, float* c,
+                   std::ptrdiff_t c_stride, bool accumulate);
+  void (*gemm_bf16)(int m, int n, int k, const std::uint16_t* a, std::ptrdiff_t a_stride, const std::uint16_t* b,
+                    float* c, std::ptrdiff_t c_stride, bool accumulate);
+  void (*gemm_wide_f32)(int m, int n, int k, const float* a, std::ptrdiff_t a_stride, const float* b, float* c,
+                        std::ptrdiff_t c_stride, bool accumulate);
+  void (*gemm_wide_bf16)(int m, int n, int k, const std::uint16_t* a, std::ptrdiff_t a_stride, const std::uint16_t* b,
+                         float* c, std::ptrdiff_t c_stride, bool accumulate);
+
+  // Row of floats to bf16; pads with zeros to `padded`.
+  void (*narrow_row)(const float* from, int n, int padded, std::uint16_t* to);
+  void (*widen_row)(const std::uint16_t* from, int n, float* to);
+  // Rows of W become outputs: from [n <= 32, k] (row stride) to one panel.
+  void (*pack_rows_f32)(const float* from, std::ptrdiff_t stride, int n, int k, float* panel);
+  void (*pack_rows_bf16)(const float* from, std::ptrdiff_t stride, int n, int k, std::uint16_t* panel);
+  // Columns become outputs: from k rows of n <= width floats (row i at from + rows[i] * stride, or i * stride where
+  // rows is null) to [ceil(k / depth)][width][depth].
+  void (*interleave_f32)(const float* from, std::ptrdiff_t stride, const std::int32_t* rows, int k, int n, int width,
+                         float* to);
+  void (*interleave_bf16)(const float* from, std::ptrdiff_t stride, const std::int32_t* rows, int k, int n, int width,
+                          std::uint16_t* to);
+
+  void (*attention_f32)(const AttentionTile&);
+  void (*attention_bf16)(const AttentionTile&);
+  void (*attention_backward_f32)(const AttentionTileBackward&);
+  void (*attention_backward_bf16)(const AttentionTileBackward&);
+  void (*absorbed_f32)(const AbsorbedTile&);   // latents stored as float
+  void (*absorbed_bf16)(const AbsorbedTile&);  // latents stored as bf16
+
+  // y = x * rsqrt(mean(x^2) + eps) * w; returns the rsqrt.
+  float (*rms_norm)(const float* x, const float* w, int n, float eps, float* y);
+  // dx (+)= backward of rms_norm; dw += its share.
+  void (*rms_norm_backward)(const float* x, const float* w, const float* dy, float inverse_rms, int n, float* dx,
+                            bool accumulate, float* dw);
+  // out = silu(gate) * up * weight
+  void (*swiglu)(const float* gate, const float* up, float weight, int n, float* out);
+  // From d_out (the gradient of out with weight 1 already folded in by the caller as `weight`): d_gate, d_up; returns
+  // sum(d_out * silu(gate) * up), the gradient to the weight.
+  float (*swiglu_backward)(const float* gate, const float* up, const float* d_out, float weight, int n, float* d_gate,
+                           float* d_up);
+  void (*add_scaled)(const float* x, float factor, int n, float* y);  // y += factor * x
+  void (*scale)(float* x, float factor, int n);                       // x *= factor
+  float (*dot)(const float* x, const float* y, int n);
+  void (*sigmoid)(const float* x, int n, float* y);
+  // Replaces logits by probabilities; returns log(sum(exp(logits))).
+  float (*softmax)(float* logits, int n);
+};
+
+std::size_t attention_scratch_bytes(int positions, int nope, int rope, int value);  // forward
+std::size_t attention_backward_scratch_bytes(int positions, int nope, int rope, int value);
+std::size_t absorbed_scratch_bytes(int heads, int latent);
+
+extern const KernelTable kPortableKernels, kAvx2Kernels, kAvx512Kernels;
+
+}  // namespace hadal

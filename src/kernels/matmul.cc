@@ -1,0 +1,239 @@
+#include "kernels/matmul.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "kernels/kernel_table.h"
+#include "kernels/scratch.h"
+
+namespace hadal {
+namespace {
+
+int depth_of(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::exact ? 1 : 2;
+}
+std::size_t element_bytes(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::exact ? 4 : 2;
+}
+int padded_inputs(Arithmetic arithmetic, int inputs) {
+  const int depth = depth_of(arithmetic);
+  return (inputs + depth - 1) / depth * depth;
+}
+
+// A part of one job that one thread computes.
+struct Part {
+  int job, row, rows, column, columns;
+};
+
+// Reused from call to call: the lists are built on the calling thread only.
+std::vector<Part>& parts_of_call() {
+  thread_local std::vector<Part> parts;
+  parts.clear();
+  return parts;
+}
+
+// Rows in blocks that fit the second-level cache beside a panel; few rows are split by outputs instead, so that a
+// decode step streams different weights on each core.
+constexpr int kRowBlock = 96, kManyRows = 48, kManyColumns = 1024;
+
+void add_parts(int job, int rows, int columns, int threads, std::vector<Part>& parts) {
+  const int row_block = rows >= kManyRows ? kRowBlock : rows;
+  int column_block = kManyColumns;
+  if (rows < kManyRows) {
+    const int share = (columns / (2 * threads) + 127) / 128 * 128;  // two parts a thread even out a busy neighbour
+    column_block = std::clamp(share, 128, kManyColumns);
+  }
+  for (int row = 0; row < rows; row += row_block)
+    for (int column = 0; column < columns; column += column_block)
+      parts.push_back({job, row, std::min(row_block, rows - row), column, std::min(column_block, columns - column)});
+}
+
+void run_part(const KernelTable& kernels, const MatmulJob& job, const Part& part) {
+  const PackedMatrix& w = *job.weights;
+  const int inputs = w.inputs();
+  const Arithmetic arithmetic = w.arithmetic();
+  const int stride = padded_inputs(arithmetic, inputs);
+  float* y = job.y + part.row * job.y_stride + part.column;
+  const auto source = [&](int i) {
+    const int row = part.row + i;
+    return job.x + (job.x_rows ? job.x_rows[row] : row) * job.x_stride;
+  };
+  if (arithmetic == Arithmetic::exact) {
+    const float* panels = reinterpret_cast<const float*>(w.panel(part.column / kPanelWidth));
+    if (!job.x_rows) {
+      kernels.gemm_f32(part.rows, part.columns, inputs, source(0), job.x_stride, panels, y, job.y_stride,
+                       job.accumulate);
+      return;
+    }
+    float* x = reinterpret_cast<float*>(
+        thread_scratch(static_cast<std::size_t>(part.rows) * static_cast<std::size_t>(stride) * 4));
+    for (int i = 0; i < part.rows; ++i)
+      std::memcpy(x + static_cast<std::ptrdiff_t>(i) * stride, source(i), static_cast<std::size_t>(inputs) * 4);
+    kernels.gemm_f32(part.rows, part.columns, inputs, x, stride, panels, y, job.y_stride, job.accumulate);
+    return;
+  }
+  auto* x = reinterpret_cast<std::uint16_t*>(
+      thread_scratch(static_cast<std::size_t>(part.rows) * static_cast<std::size_t>(stride) * 2));
+  for (int i = 0; i < part.rows; ++i)
+    kernels.narrow_row(source(i), inputs, stride, x + static_cast<std::ptrdiff_t>(i) * stride);
+  kernels.gemm_bf16(part.rows, part.columns, inputs, x, stride,
+                    reinterpret_cast<const std::uint16_t*>(w.panel(part.column / kPanelWidth)), y, job.y_stride,
+                    job.accumulate);
+}
+
+}  // namespace
+
+PackedMatrix::~PackedMatrix() {
+  std::free(data_);
+}
+PackedMatrix::PackedMatrix(PackedMatrix&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)),
+      outputs_(other.outputs_),
+      inputs_(other.inputs_),
+      arithmetic_(other.arithmetic_) {}
+PackedMatrix& PackedMatrix::operator=(PackedMatrix&& other) noexcept {
+  std::swap(data_, other.data_);
+  outputs_ = other.outputs_;
+  inputs_ = other.inputs_;
+  arithmetic_ = other.arithmetic_;
+  return *this;
+}
+
+std::size_t PackedMatrix::panel_bytes() const noexcept {
+  return static_cast<std::size_t>(padded_inputs(arithmetic_, inputs_)) * kPanelWidth * element_bytes(arithmetic_);
+}
+std::size_t PackedMatrix::bytes() const noexcept {
+  return static_cast<std::size_t>((outputs_ + kPanelWidth - 1) / kPanelWidth) * panel_bytes();
+}
+
+void PackedMatrix::allocate(Arithmetic arithmetic, int outputs, int inputs) {
+  HADAL_CHECK(outputs > 0 && inputs > 0);
+  std::free(data_);
+  arithmetic_ = arithmetic;
+  outputs_ = outputs;
+  inputs_ = inputs;
+  data_ = static_cast<std::byte*>(std::aligned_alloc(64, (bytes() + 63) / 64 * 64));
+  if (!data_) throw std::bad_alloc();
+  std::memset(data_, 0, bytes());
+}
+
+void PackedMatrix::pack_rows(const KernelTable& kernels, int first_row, int rows, const float* from,
+                             std::ptrdiff_t stride) {
+  HADAL_CHECK(first_row % kPanelWidth == 0 && first_row + rows <= outputs_);
+  for (int row = 0; row < rows; row += kPanelWidth) {
+    const int n = std::min(kPanelWidth, rows - row);
+    std::byte* to = panel((first_row + row) / kPanelWidth);
+    const float* source = from + row * stride;
+    if (arithmetic_ == Arithmetic::exact)
+      kernels.pack_rows_f32(source, stride, n, inputs_, reinterpret_cast<float*>(to));
+    else
+      kernels.pack_rows_bf16(source, stride, n, inputs_, reinterpret_cast<std::uint16_t*>(to));
+  }
+}
+
+void pack(const Compute& compute, std::span<const PackJob> jobs) {
+  constexpr int kPanelsAtOnce = 8;  // about 100 kB of bf16 at 256 inputs
+  auto& parts = parts_of_call();
+  for (int j = 0; j < static_cast<int>(jobs.size()); ++j) {
+    const int outputs = jobs[static_cast<std::size_t>(j)].outputs ? jobs[static_cast<std::size_t>(j)].outputs
+                                                                  : jobs[static_cast<std::size_t>(j)].to->outputs();
+    for (int column = 0; column < outputs; column += kPanelWidth * kPanelsAtOnce)
+      parts.push_back({j, 0, 0, column, std::min(kPanelWidth * kPanelsAtOnce, outputs - column)});
+  }
+  compute.pool->parallel_for(static_cast<int>(parts.size()), [&](int i, int) {
+    const Part& part = parts[static_cast<std::size_t>(i)];
+    const PackJob& job = jobs[static_cast<std::size_t>(part.job)];
+    PackedMatrix& to = *job.to;
+    if (!job.transposed) {
+      to.pack_rows(*compute.kernels, job.first_output + part.column, part.columns, job.from + part.column * job.stride,
+                   job.stride);
+      return;
+    }
+    for (int column = 0; column < part.columns; column += kPanelWidth) {
+      const int n = std::min(kPanelWidth, part.columns - column);
+      std::byte* panel = to.panel((job.first_output + part.column + column) / kPanelWidth);
+      const float* from = job.from + part.column + column;
+      const int inputs = job.inputs ? job.inputs : to.inputs();
+      const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(job.first_input) * kPanelWidth;
+      if (to.arithmetic() == Arithmetic::exact)
+        compute.kernels->interleave_f32(from, job.stride, nullptr, inputs, n, kPanelWidth,
+                                        reinterpret_cast<float*>(panel) + at);
+      else
+        compute.kernels->interleave_bf16(from, job.stride, nullptr, inputs, n, kPanelWidth,
+                                         reinterpret_cast<std::uint16_t*>(panel) + at);
+    }
+  });
+}
+
+void matmul(const Compute& compute, std::span<const MatmulJob> jobs) {
+  auto& parts = parts_of_call();
+  for (int j = 0; j < static_cast<int>(jobs.size()); ++j) {
+    const MatmulJob& job = jobs[static_cast<std::size_t>(j)];
+    add_parts(j, job.rows, job.weights->outputs(), compute.pool->threads(), parts);
+  }
+  compute.pool->parallel_for(static_cast<int>(parts.size()), [&](int i, int) {
+    const Part& part = parts[static_cast<std::size_t>(i)];
+    run_part(*compute.kernels, jobs[static_cast<std::size_t>(part.job)], part);
+  });
+}
+
+void matmul(const Compute& compute, const MatmulJob& job) {
+  matmul(compute, std::span(&job, 1));
+}
+
+void weight_gradient(const Compute& compute, std::span<const WeightGradientJob> jobs) {
+  // A block of dw stays in registers and the first-level cache while chunks of tokens go by; both operands of a chunk
+  // are packed once per block, which costs under a tenth of the products at 128 x 256.
+  constexpr int kOutputs = 128, kInputs = 256, kTokens = 256;
+  auto& parts = parts_of_call();
+  for (int j = 0; j < static_cast<int>(jobs.size()); ++j) {
+    const WeightGradientJob& job = jobs[static_cast<std::size_t>(j)];
+    if (job.rows == 0) continue;
+    for (int row = 0; row < job.outputs; row += kOutputs)
+      for (int column = 0; column < job.inputs; column += kInputs)
+        parts.push_back(
+            {j, row, std::min(kOutputs, job.outputs - row), column, std::min(kInputs, job.inputs - column)});
+  }
+  const bool exact = compute.arithmetic == Arithmetic::exact;
+  const KernelTable& kernels = *compute.kernels;
+  compute.pool->parallel_for(static_cast<int>(parts.size()), [&](int i, int) {
+    const Part& part = parts[static_cast<std::size_t>(i)];
+    const WeightGradientJob& job = jobs[static_cast<std::size_t>(part.job)];
+    const int panels = (part.columns + kPanelWidth - 1) / kPanelWidth;
+    const std::size_t left_elements = static_cast<std::size_t>(kTokens) * static_cast<std::size_t>(part.rows);
+    const std::size_t right_elements =
+        static_cast<std::size_t>(kTokens) * static_cast<std::size_t>(panels) * kPanelWidth;
+    const std::size_t left_bytes = (left_elements * 4 + 63) / 64 * 64;
+    std::byte* scratch = thread_scratch(left_bytes + right_elements * 4);
+    float* dw = job.dw + part.row * job.dw_stride + part.column;
+    for (int token = 0; token < job.rows; token += kTokens) {
+      const int t = std::min(kTokens, job.rows - token);
+      const float* dy = job.dy + part.row + (job.dy_rows ? 0 : token * job.dy_stride);
+      const float* x = job.x + part.column + (job.x_rows ? 0 : token * job.x_stride);
+      const std::int32_t* dy_rows = job.dy_rows ? job.dy_rows + token : nullptr;
+      const std::int32_t* x_rows = job.x_rows ? job.x_rows + token : nullptr;
+      const std::ptrdiff_t panel_elements = static_cast<std::ptrdiff_t>(exact ? t : (t + 1) / 2 * 2) * kPanelWidth;
+      const auto run = [&](auto* left, auto* right, auto interleave, auto gemm, int depth) {
+        interleave(dy, job.dy_stride, dy_rows, t, part.rows, part.rows, left);
+        for (int p = 0; p < panels; ++p)
+          interleave(x + p * kPanelWidth, job.x_stride, x_rows, t,
+                     std::min(kPanelWidth, part.columns - p * kPanelWidth), kPanelWidth, right + p * panel_elements);
+        gemm(part.rows, part.columns, t, left, static_cast<std::ptrdiff_t>(part.rows) * depth, right, dw, job.dw_stride,
+             true);
+      };
+      if (exact)
+        run(reinterpret_cast<float*>(scratch), reinterpret_cast<float*>(scratch + left_bytes), kernels.interleave_f32,
+            kernels.gemm_wide_f32, 1);
+      else
+        run(reinterpret_cast<std::uint16_t*>(scratch), reinterpret_cast<std::uint16_t*>(scratch + left_bytes),
+            kernels.interleave_bf16, kernels.gemm_wide_bf16, 2);
+    }
+  });
+}
+
+}  // namespace hadal

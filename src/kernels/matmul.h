@@ -1,0 +1,84 @@
+// Matrix products with packed weights: one, or many of different sizes in one
+// parallel loop (the experts of a layer), and their gradients.
+//
+// Activations are float32 rows on both sides; in fast arithmetic the left operand
+// is rounded to bf16 on the way in. Each output element sums its products in
+// ascending order of the input index, whatever else is in the call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/compute.h"
+
+namespace hadal {
+
+// A weight matrix W [outputs, inputs] in panels of 32 outputs (kernel_table.h): float32 or bf16 by arithmetic.
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+  ~PackedMatrix();
+  PackedMatrix(PackedMatrix&& other) noexcept;
+  PackedMatrix& operator=(PackedMatrix&& other) noexcept;
+
+  void allocate(Arithmetic arithmetic, int outputs, int inputs);  // all zero
+  bool empty() const noexcept { return data_ == nullptr; }
+  int outputs() const noexcept { return outputs_; }
+  int inputs() const noexcept { return inputs_; }
+  Arithmetic arithmetic() const noexcept { return arithmetic_; }
+  std::size_t bytes() const noexcept;
+  std::size_t panel_bytes() const noexcept;
+  const std::byte* panel(int index) const noexcept { return data_ + static_cast<std::size_t>(index) * panel_bytes(); }
+  std::byte* panel(int index) noexcept { return data_ + static_cast<std::size_t>(index) * panel_bytes(); }
+
+  // Packs rows [first_row, first_row + rows) from `from` [rows, inputs]; first_row is a multiple of 32.
+  void pack_rows(const KernelTable& kernels, int first_row, int rows, const float* from, std::ptrdiff_t stride);
+
+ private:
+  std::byte* data_ = nullptr;
+  int outputs_ = 0, inputs_ = 0;
+  Arithmetic arithmetic_ = Arithmetic::exact;
+};
+
+struct PackJob {
+  const float* from;      // [outputs, inputs], or [inputs, outputs] when transposed
+  std::ptrdiff_t stride;  // from row to row
+  PackedMatrix* to;       // allocated
+  bool transposed = false;
+  int first_output = 0;  // where in `to` the first output goes (a multiple of 32): gate and up lie in one matrix
+  int outputs = 0;       // how many; 0: all of `to`
+  int first_input = 0;   // transposed only: where the first input goes (a multiple of 32)
+  int inputs = 0;        // transposed only: how many; 0: all of `to`
+};
+void pack(const Compute& compute, std::span<const PackJob> jobs);
+
+struct MatmulJob {
+  const PackedMatrix* weights;  // [N, K]
+  const float* x;
+  std::ptrdiff_t x_stride;  // [M, K]
+  float* y;
+  std::ptrdiff_t y_stride;               // [M, N]
+  int rows;                              // M
+  const std::int32_t* x_rows = nullptr;  // row i of the product is row x_rows[i] of x; null: row i
+  bool accumulate = false;               // y += instead of y =
+};
+// y = x W^T for every job.
+void matmul(const Compute& compute, std::span<const MatmulJob> jobs);
+void matmul(const Compute& compute, const MatmulJob& job);
+
+struct WeightGradientJob {
+  const float* dy;
+  std::ptrdiff_t dy_stride;  // [T, N]
+  const float* x;
+  std::ptrdiff_t x_stride;  // [T, K]
+  float* dw;
+  std::ptrdiff_t dw_stride;   // [N, K]
+  int rows, outputs, inputs;  // T, N, K
+  const std::int32_t* dy_rows = nullptr;
+  const std::int32_t* x_rows = nullptr;
+};
+// dw += dy^T x for every job.
+void weight_gradient(const Compute& compute, std::span<const WeightGradientJob> jobs);
+
+}  // namespace hadal

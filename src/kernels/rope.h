@@ -1,0 +1,16 @@
+// Rotary position embedding on adjacent pairs (2i, 2i + 1), as DeepSeek's weights
+// want it (MODELS.md 2.5): pair i turns by position * frequency_i.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace hadal {
+
+// cos and sin of one position, interleaved: [2 * frequencies]. The angle is taken in double.
+void rope_angles(std::span<const float> frequencies, int position, float* cos_sin);
+// Rotates one vector of 2 * pairs values in place; direction -1 turns back (the gradient).
+void rope_rotate(const float* cos_sin, int pairs, int direction, float* x);
+
+}  // namespace hadal

@@ -1,0 +1,207 @@
+// The one matrix product behind everything: an outer-product tile of MR rows by
+// 32 * NP outputs. The right operand comes in panels, so weights stream once and
+// in order; the left one is broadcast. Included by simd/isa_*.cc.
+
+namespace hadal::HADAL_SIMD_NAMESPACE {
+
+template <class E>
+struct Element;
+template <>
+struct Element<float> {
+  static constexpr int kDepth = 1;
+  using Wide = f32x16;
+  static HADAL_INLINE Wide load_b(const float* p) { return load(p); }
+  static HADAL_INLINE Wide broadcast(const float* p) { return set1(*p); }
+  static HADAL_INLINE f32x16 multiply_add(f32x16 acc, Wide a, Wide b) { return fma(a, b, acc); }
+};
+template <>
+struct Element<std::uint16_t> {  // bf16
+  static constexpr int kDepth = 2;
+  using Wide = Bf16x32;
+  static HADAL_INLINE Wide load_b(const std::uint16_t* p) { return load_pairs(p); }
+  static HADAL_INLINE Wide broadcast(const std::uint16_t* p) { return set1_pair(p); }
+  static HADAL_INLINE f32x16 multiply_add(f32x16 acc, Wide a, Wide b) { return dot_pairs(acc, a, b); }
+};
+
+// kWide: a is [k / depth][m][depth] with a_stride elements from one k to the next; else rows with a_stride from row to row.
+template <class E, int MR, int NP, bool kWide>
+HADAL_INLINE void tile(int n, int steps, const E* a, std::ptrdiff_t a_stride, const E* b, std::ptrdiff_t panel_stride, float* c,
+                       std::ptrdiff_t c_stride, bool accumulate) {
+  constexpr int kDepth = Element<E>::kDepth;
+  f32x16 acc[MR][2 * NP];
+  const bool whole = n == 32 * NP;
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < 2 * NP; ++j) {
+      if (!accumulate) {
+        acc[i][j] = zero();
+      } else if (whole) {
+        acc[i][j] = load(c + i * c_stride + 16 * j);
+      } else {
+        const int left = n - 16 * j;
+        acc[i][j] = left <= 0 ? zero() : load_first(c + i * c_stride + 16 * j, left < 16 ? left : 16);
+      }
+    }
+  for (int s = 0; s < steps; ++s) {
+    typename Element<E>::Wide bs[2 * NP];
+#pragma GCC unroll 8
+    for (int j = 0; j < 2 * NP; ++j) bs[j] = Element<E>::load_b(b + (j / 2) * panel_stride + (j % 2) * 16 * kDepth);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const auto as = Element<E>::broadcast(kWide ? a + i * kDepth : a + i * a_stride);
+#pragma GCC unroll 8
+      for (int j = 0; j < 2 * NP; ++j) acc[i][j] = Element<E>::multiply_add(acc[i][j], as, bs[j]);
+    }
+    a += kWide ? a_stride : kDepth;
+    b += 32 * kDepth;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < 2 * NP; ++j) {
+      if (whole) {
+        store(c + i * c_stride + 16 * j, acc[i][j]);
+      } else {
+        const int left = n - 16 * j;
+        if (left > 0) store_first(c + i * c_stride + 16 * j, acc[i][j], left < 16 ? left : 16);
+      }
+    }
+}
+
+#if defined(HADAL_SIMD_AVX512)
+inline constexpr int kTileRows = 12;
+#else
+inline constexpr int kTileRows = 4;  // sixteen registers: four rows of two halves of two, the rest spills a little
+#endif
+
+template <class E, int MR, int NP, bool kWide>
+void tile_call(int n, int steps, const E* a, std::ptrdiff_t a_stride, const E* b, std::ptrdiff_t panel_stride, float* c,
+               std::ptrdiff_t c_stride, bool accumulate) {
+  tile<E, MR, NP, kWide>(n, steps, a, a_stride, b, panel_stride, c, c_stride, accumulate);
+}
+
+template <class E, bool kWide>
+void gemm(int m, int n, int k, const E* a, std::ptrdiff_t a_stride, const E* b, float* c, std::ptrdiff_t c_stride, bool accumulate) {
+  constexpr int kDepth = Element<E>::kDepth;
+  const int steps = (k + kDepth - 1) / kDepth;
+  const std::ptrdiff_t panel_stride = static_cast<std::ptrdiff_t>(steps) * 32 * kDepth;
+  using Call = void (*)(int, int, const E*, std::ptrdiff_t, const E*, std::ptrdiff_t, float*, std::ptrdiff_t, bool);
+  // Few rows: four panels at once, or the latency of one accumulator's chain would be all the time.
+  if (m <= 3) {
+    static constexpr Call kNarrow[3][2] = {{tile_call<E, 1, 1, kWide>, tile_call<E, 1, 4, kWide>},
+                                           {tile_call<E, 2, 1, kWide>, tile_call<E, 2, 4, kWide>},
+                                           {tile_call<E, 3, 1, kWide>, tile_call<E, 3, 2, kWide>}};
+    const int together = m == 3 ? 2 : 4;
+    int column = 0;
+    for (; column + 32 * together <= n; column += 32 * together)
+      kNarrow[m - 1][1](32 * together, steps, a, a_stride, b + column / 32 * panel_stride, panel_stride, c + column, c_stride, accumulate);
+    for (; column < n; column += 32)
+      kNarrow[m - 1][0](n - column < 32 ? n - column : 32, steps, a, a_stride, b + column / 32 * panel_stride, panel_stride, c + column,
+                        c_stride, accumulate);
+    return;
+  }
+  for (int column = 0; column < n; column += 32) {
+    const int width = n - column < 32 ? n - column : 32;
+    const E* panel = b + column / 32 * panel_stride;
+    int row = 0;
+    while (row < m) {
+      const int left = m - row;
+      const E* a_row = kWide ? a + static_cast<std::ptrdiff_t>(row) * kDepth : a + row * a_stride;
+      float* c_row = c + row * c_stride + column;
+#define HADAL_TILE(MR)                                                                                          \
+  if (left >= MR) {                                                                                             \
+    tile_call<E, MR, 1, kWide>(width, steps, a_row, a_stride, panel, panel_stride, c_row, c_stride, accumulate); \
+    row += MR;                                                                                                  \
+    continue;                                                                                                   \
+  }
+#if defined(HADAL_SIMD_AVX512)
+      HADAL_TILE(12)
+      HADAL_TILE(8)
+      HADAL_TILE(6)
+#endif
+      HADAL_TILE(4)
+      HADAL_TILE(2)
+      HADAL_TILE(1)
+#undef HADAL_TILE
+    }
+  }
+}
+
+// --- packing -------------------------------------------------------------------------------------------------------
+
+HADAL_INLINE std::uint16_t narrow_one(float x) {
+  std::uint32_t u;
+  std::memcpy(&u, &x, 4);
+  return static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+}
+
+void narrow_row(const float* from, int n, int padded, std::uint16_t* to) {
+  int i = 0;
+  for (; i + 16 <= n; i += 16) store_bf16(to + i, load(from + i));
+  for (; i < n; ++i) to[i] = narrow_one(from[i]);
+  for (; i < padded; ++i) to[i] = 0;
+}
+
+void widen_row(const std::uint16_t* from, int n, float* to) {
+  int i = 0;
+  for (; i + 16 <= n; i += 16) store(to + i, load_bf16(from + i));
+  for (; i < n; ++i) {
+    const std::uint32_t u = static_cast<std::uint32_t>(from[i]) << 16;
+    std::memcpy(to + i, &u, 4);
+  }
+}
+
+template <class E>
+void pack_rows(const float* from, std::ptrdiff_t stride, int n, int k, E* panel) {
+  constexpr int kDepth = Element<E>::kDepth;
+  const int steps = (k + kDepth - 1) / kDepth;
+  if (n < 32) std::memset(panel, 0, static_cast<std::size_t>(steps) * 32 * kDepth * sizeof(E));
+  for (int i = 0; i < n; ++i) {
+    const float* row = from + i * stride;
+    E* to = panel + i * kDepth;
+    if constexpr (kDepth == 1) {
+      for (int s = 0; s < k; ++s) to[s * 32] = row[s];
+    } else {
+      for (int s = 0; s < k / 2; ++s) {
+        const std::uint32_t pair = narrow_one(row[2 * s]) | static_cast<std::uint32_t>(narrow_one(row[2 * s + 1])) << 16;
+        std::memcpy(to + s * 64, &pair, 4);
+      }
+      if (k % 2) {
+        to[(steps - 1) * 64] = narrow_one(row[k - 1]);
+        to[(steps - 1) * 64 + 1] = 0;
+      }
+    }
+  }
+}
+
+void interleave_f32(const float* from, std::ptrdiff_t stride, const std::int32_t* rows, int k, int n, int width, float* to) {
+  for (int s = 0; s < k; ++s) {
+    const float* row = from + (rows ? rows[s] : s) * stride;
+    std::memcpy(to, row, static_cast<std::size_t>(n) * 4);
+    if (n < width) std::memset(to + n, 0, static_cast<std::size_t>(width - n) * 4);
+    to += width;
+  }
+}
+
+void interleave_bf16(const float* from, std::ptrdiff_t stride, const std::int32_t* rows, int k, int n, int width, std::uint16_t* to) {
+  for (int s = 0; s < k; s += 2) {
+    const float* even = from + (rows ? rows[s] : s) * stride;
+    const bool pair = s + 1 < k;
+    const float* odd = pair ? from + (rows ? rows[s + 1] : s + 1) * stride : even;
+    int i = 0;
+    if (pair) {
+      for (; i + 16 <= n; i += 16) store_bf16_pairs(to + 2 * i, load(even + i), load(odd + i));
+    } else {
+      for (; i + 16 <= n; i += 16) store_bf16_pairs(to + 2 * i, load(even + i), zero());
+    }
+    for (; i < n; ++i) {
+      to[2 * i] = narrow_one(even[i]);
+      to[2 * i + 1] = pair ? narrow_one(odd[i]) : 0;
+    }
+    if (n < width) std::memset(to + 2 * n, 0, static_cast<std::size_t>(width - n) * 4);
+    to += 2 * width;
+  }
+}
+
+}  // namespace hadal::HADAL_SIMD_NAMESPACE

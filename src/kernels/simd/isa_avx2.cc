@@ -1,0 +1,14 @@
+// The kernels for AVX2. See simd/vec.h for what may be included here.
+#define HADAL_SIMD_AVX2
+#define HADAL_SIMD_NAMESPACE simd_avx2
+#define HADAL_SIMD_TABLE kAvx2Kernels
+#define HADAL_SIMD_ISA Isa::avx2
+
+#include "kernels/kernel_table.h"
+#include "kernels/simd/vec.h"
+
+#include "kernels/simd/gemm.inl"
+#include "kernels/simd/rows.inl"
+
+#include "kernels/simd/attention.inl"
+#include "kernels/simd/table.inl"

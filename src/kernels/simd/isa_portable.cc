@@ -1,0 +1,14 @@
+// The kernels for any processor. See simd/vec.h for what may be included here.
+#define HADAL_SIMD_PORTABLE
+#define HADAL_SIMD_NAMESPACE simd_portable
+#define HADAL_SIMD_TABLE kPortableKernels
+#define HADAL_SIMD_ISA Isa::portable
+
+#include "kernels/kernel_table.h"
+#include "kernels/simd/vec.h"
+
+#include "kernels/simd/gemm.inl"
+#include "kernels/simd/rows.inl"
+
+#include "kernels/simd/attention.inl"
+#include "kernels/simd/table.inl"

@@ -1,0 +1,393 @@
+// Sixteen floats, on whatever this file is compiled for.
+//
+// The three versions do the same arithmetic lane by lane (fused multiply-add,
+// round to nearest), and reductions add in one fixed tree, so that a kernel
+// written once gives the same bits on every instruction set. Included only by
+// simd/isa_*.cc, inside a namespace of its own per instruction set; nothing from
+// the standard library's templates may be instantiated here, or the linker could
+// pick a copy with instructions that the machine lacks.
+//
+// bf16 pairs: a Bf16x32 holds, in lane i, the elements 2i and 2i+1 (16 bits each).
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(HADAL_SIMD_AVX512) || defined(HADAL_SIMD_AVX2)
+#include <immintrin.h>
+#endif
+
+namespace hadal::HADAL_SIMD_NAMESPACE {
+
+#define HADAL_INLINE inline __attribute__((always_inline))
+
+#if defined(HADAL_SIMD_AVX512)
+
+using f32x16 = __m512;
+HADAL_INLINE f32x16 zero() {
+  return _mm512_setzero_ps();
+}
+HADAL_INLINE f32x16 set1(float x) {
+  return _mm512_set1_ps(x);
+}
+HADAL_INLINE f32x16 load(const float* p) {
+  return _mm512_loadu_ps(p);
+}
+HADAL_INLINE void store(float* p, f32x16 x) {
+  _mm512_storeu_ps(p, x);
+}
+HADAL_INLINE __mmask16 first(int n) {
+  return static_cast<__mmask16>((1u << n) - 1u);
+}
+HADAL_INLINE f32x16 load_first(const float* p, int n) {
+  return _mm512_maskz_loadu_ps(first(n), p);
+}
+HADAL_INLINE void store_first(float* p, f32x16 x, int n) {
+  _mm512_mask_storeu_ps(p, first(n), x);
+}
+HADAL_INLINE f32x16 keep_first(f32x16 x, f32x16 other, int n) {
+  return _mm512_mask_mov_ps(other, first(n), x);
+}
+HADAL_INLINE f32x16 add(f32x16 a, f32x16 b) {
+  return _mm512_add_ps(a, b);
+}
+HADAL_INLINE f32x16 sub(f32x16 a, f32x16 b) {
+  return _mm512_sub_ps(a, b);
+}
+HADAL_INLINE f32x16 mul(f32x16 a, f32x16 b) {
+  return _mm512_mul_ps(a, b);
+}
+HADAL_INLINE f32x16 div(f32x16 a, f32x16 b) {
+  return _mm512_div_ps(a, b);
+}
+HADAL_INLINE f32x16 max(f32x16 a, f32x16 b) {
+  return _mm512_max_ps(a, b);
+}
+HADAL_INLINE f32x16 min(f32x16 a, f32x16 b) {
+  return _mm512_min_ps(a, b);
+}
+HADAL_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+HADAL_INLINE f32x16 round_even(f32x16 x) {
+  return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+// 2^n for whole n in [-126, 127].
+HADAL_INLINE f32x16 exp2_whole(f32x16 n) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
+}
+HADAL_INLINE void to_array(f32x16 x, float* out) {
+  _mm512_storeu_ps(out, x);
+}
+HADAL_INLINE f32x16 load_bf16(const std::uint16_t* p) {
+  return _mm512_castsi512_ps(
+      _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
+}
+// Round to nearest even; NaN is not expected in activations.
+HADAL_INLINE void store_bf16(std::uint16_t* p, f32x16 x) {
+  const __m256bh h = _mm512_cvtneps_pbh(x);
+  std::memcpy(p, &h, 32);
+}
+// p[2i] = bf16(a[i]), p[2i+1] = bf16(b[i]).
+HADAL_INLINE void store_bf16_pairs(std::uint16_t* p, f32x16 a, f32x16 b) {
+  const __m512bh h = _mm512_cvtne2ps_pbh(b, a);  // a in the lower half
+  __m512i u;
+  std::memcpy(&u, &h, 64);
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  _mm512_storeu_si512(p, _mm512_permutexvar_epi16(order, u));
+}
+using Bf16x32 = __m512bh;
+HADAL_INLINE Bf16x32 load_pairs(const std::uint16_t* p) {
+  Bf16x32 x;
+  std::memcpy(&x, p, 64);
+  return x;
+}
+HADAL_INLINE Bf16x32 set1_pair(const std::uint16_t* p) {
+  int u;
+  std::memcpy(&u, p, 4);
+  const __m512i v = _mm512_set1_epi32(u);
+  Bf16x32 x;
+  std::memcpy(&x, &v, 64);
+  return x;
+}
+HADAL_INLINE f32x16 dot_pairs(f32x16 acc, Bf16x32 a, Bf16x32 b) {
+  return _mm512_dpbf16_ps(acc, a, b);
+}
+
+#elif defined(HADAL_SIMD_AVX2)
+
+struct f32x16 {
+  __m256 lo, hi;
+};
+HADAL_INLINE f32x16 zero() {
+  return {_mm256_setzero_ps(), _mm256_setzero_ps()};
+}
+HADAL_INLINE f32x16 set1(float x) {
+  return {_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+HADAL_INLINE f32x16 load(const float* p) {
+  return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+HADAL_INLINE void store(float* p, f32x16 x) {
+  _mm256_storeu_ps(p, x.lo);
+  _mm256_storeu_ps(p + 8, x.hi);
+}
+HADAL_INLINE f32x16 load_first(const float* p, int n) {
+  float buffer[16] = {};
+  std::memcpy(buffer, p, static_cast<std::size_t>(n) * 4);
+  return load(buffer);
+}
+HADAL_INLINE void store_first(float* p, f32x16 x, int n) {
+  float buffer[16];
+  store(buffer, x);
+  std::memcpy(p, buffer, static_cast<std::size_t>(n) * 4);
+}
+HADAL_INLINE f32x16 keep_first(f32x16 x, f32x16 other, int n) {
+  float a[16], b[16];
+  store(a, x);
+  store(b, other);
+  std::memcpy(b, a, static_cast<std::size_t>(n) * 4);
+  return load(b);
+}
+#define HADAL_LANES2(name, op)                   \
+  HADAL_INLINE f32x16 name(f32x16 a, f32x16 b) { \
+    return {op(a.lo, b.lo), op(a.hi, b.hi)};     \
+  }
+HADAL_LANES2(add, _mm256_add_ps)
+HADAL_LANES2(sub, _mm256_sub_ps)
+HADAL_LANES2(mul, _mm256_mul_ps)
+HADAL_LANES2(div, _mm256_div_ps)
+HADAL_LANES2(max, _mm256_max_ps)
+HADAL_LANES2(min, _mm256_min_ps)
+#undef HADAL_LANES2
+HADAL_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+HADAL_INLINE f32x16 round_even(f32x16 x) {
+  return {_mm256_round_ps(x.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
+          _mm256_round_ps(x.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+HADAL_INLINE __m256 exp2_whole_half(__m256 n) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
+HADAL_INLINE f32x16 exp2_whole(f32x16 n) {
+  return {exp2_whole_half(n.lo), exp2_whole_half(n.hi)};
+}
+HADAL_INLINE void to_array(f32x16 x, float* out) {
+  store(out, x);
+}
+HADAL_INLINE __m256 widen_bf16(const std::uint16_t* p) {
+  return _mm256_castsi256_ps(
+      _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+}
+HADAL_INLINE f32x16 load_bf16(const std::uint16_t* p) {
+  return {widen_bf16(p), widen_bf16(p + 8)};
+}
+HADAL_INLINE __m256i bf16_bits(__m256 x) {  // in the low half of each 32-bit lane
+  const __m256i u = _mm256_castps_si256(x);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+  return _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+}
+HADAL_INLINE void store_bf16(std::uint16_t* p, f32x16 x) {
+  const __m256i packed = _mm256_packus_epi32(bf16_bits(x.lo), bf16_bits(x.hi));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
+}
+HADAL_INLINE void store_bf16_pairs(std::uint16_t* p, f32x16 a, f32x16 b) {
+  const __m256i lo = _mm256_or_si256(bf16_bits(a.lo), _mm256_slli_epi32(bf16_bits(b.lo), 16));
+  const __m256i hi = _mm256_or_si256(bf16_bits(a.hi), _mm256_slli_epi32(bf16_bits(b.hi), 16));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), lo);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p) + 1, hi);
+}
+struct Bf16x32 {
+  __m256i lo, hi;
+};
+HADAL_INLINE Bf16x32 load_pairs(const std::uint16_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p) + 1)};
+}
+HADAL_INLINE Bf16x32 set1_pair(const std::uint16_t* p) {
+  int u;
+  std::memcpy(&u, p, 4);
+  return {_mm256_set1_epi32(u), _mm256_set1_epi32(u)};
+}
+HADAL_INLINE __m256 dot_pairs_half(__m256 acc, __m256i a, __m256i b) {
+  const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+  acc = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a, upper)),
+                        _mm256_castsi256_ps(_mm256_and_si256(b, upper)), acc);
+  return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)),
+                         acc);
+}
+HADAL_INLINE f32x16 dot_pairs(f32x16 acc, Bf16x32 a, Bf16x32 b) {
+  return {dot_pairs_half(acc.lo, a.lo, b.lo), dot_pairs_half(acc.hi, a.hi, b.hi)};
+}
+
+#else  // portable
+
+struct f32x16 {
+  float v[16];
+};
+#define HADAL_EACH for (int i = 0; i < 16; ++i)
+HADAL_INLINE f32x16 set1(float x) {
+  f32x16 r;
+  HADAL_EACH r.v[i] = x;
+  return r;
+}
+HADAL_INLINE f32x16 zero() {
+  return set1(0);
+}
+HADAL_INLINE f32x16 load(const float* p) {
+  f32x16 r;
+  std::memcpy(r.v, p, 64);
+  return r;
+}
+HADAL_INLINE void store(float* p, f32x16 x) {
+  std::memcpy(p, x.v, 64);
+}
+HADAL_INLINE f32x16 load_first(const float* p, int n) {
+  f32x16 r = zero();
+  std::memcpy(r.v, p, static_cast<std::size_t>(n) * 4);
+  return r;
+}
+HADAL_INLINE void store_first(float* p, f32x16 x, int n) {
+  std::memcpy(p, x.v, static_cast<std::size_t>(n) * 4);
+}
+HADAL_INLINE f32x16 keep_first(f32x16 x, f32x16 other, int n) {
+  std::memcpy(other.v, x.v, static_cast<std::size_t>(n) * 4);
+  return other;
+}
+#define HADAL_LANES2(name, expression)           \
+  HADAL_INLINE f32x16 name(f32x16 a, f32x16 b) { \
+    f32x16 r;                                    \
+    HADAL_EACH r.v[i] = expression;              \
+    return r;                                    \
+  }
+HADAL_LANES2(add, a.v[i] + b.v[i])
+HADAL_LANES2(sub, a.v[i] - b.v[i])
+HADAL_LANES2(mul, a.v[i] * b.v[i])
+HADAL_LANES2(div, a.v[i] / b.v[i])
+HADAL_LANES2(max, a.v[i] > b.v[i] ? a.v[i] : b.v[i])
+HADAL_LANES2(min, a.v[i] < b.v[i] ? a.v[i] : b.v[i])
+#undef HADAL_LANES2
+HADAL_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
+  f32x16 r;
+  HADAL_EACH r.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
+  return r;
+}
+HADAL_INLINE f32x16 round_even(f32x16 x) {
+  HADAL_EACH x.v[i] = __builtin_rintf(x.v[i]);
+  return x;
+}
+HADAL_INLINE f32x16 exp2_whole(f32x16 n) {
+  f32x16 r;
+  HADAL_EACH {
+    const std::uint32_t u = static_cast<std::uint32_t>(static_cast<int>(n.v[i]) + 127) << 23;
+    std::memcpy(&r.v[i], &u, 4);
+  }
+  return r;
+}
+HADAL_INLINE void to_array(f32x16 x, float* out) {
+  std::memcpy(out, x.v, 64);
+}
+HADAL_INLINE float widen(std::uint16_t bits) {
+  const std::uint32_t u = static_cast<std::uint32_t>(bits) << 16;
+  float f;
+  std::memcpy(&f, &u, 4);
+  return f;
+}
+HADAL_INLINE std::uint16_t narrow(float f) {
+  std::uint32_t u;
+  std::memcpy(&u, &f, 4);
+  return static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+}
+HADAL_INLINE f32x16 load_bf16(const std::uint16_t* p) {
+  f32x16 r;
+  HADAL_EACH r.v[i] = widen(p[i]);
+  return r;
+}
+HADAL_INLINE void store_bf16(std::uint16_t* p, f32x16 x) {
+  HADAL_EACH p[i] = narrow(x.v[i]);
+}
+HADAL_INLINE void store_bf16_pairs(std::uint16_t* p, f32x16 a, f32x16 b) {
+  HADAL_EACH {
+    p[2 * i] = narrow(a.v[i]);
+    p[2 * i + 1] = narrow(b.v[i]);
+  }
+}
+struct Bf16x32 {
+  std::uint16_t v[32];
+};
+HADAL_INLINE Bf16x32 load_pairs(const std::uint16_t* p) {
+  Bf16x32 r;
+  std::memcpy(r.v, p, 64);
+  return r;
+}
+HADAL_INLINE Bf16x32 set1_pair(const std::uint16_t* p) {
+  Bf16x32 r;
+  HADAL_EACH {
+    r.v[2 * i] = p[0];
+    r.v[2 * i + 1] = p[1];
+  }
+  return r;
+}
+HADAL_INLINE f32x16 dot_pairs(f32x16 acc, Bf16x32 a, Bf16x32 b) {
+  HADAL_EACH {
+    acc.v[i] = __builtin_fmaf(widen(a.v[2 * i + 1]), widen(b.v[2 * i + 1]), acc.v[i]);
+    acc.v[i] = __builtin_fmaf(widen(a.v[2 * i]), widen(b.v[2 * i]), acc.v[i]);
+  }
+  return acc;
+}
+#undef HADAL_EACH
+
+#endif
+
+// One fixed tree for all: lane i with i + 8, then + 4, + 2, + 1.
+HADAL_INLINE float reduce_add(f32x16 x) {
+  float v[16];
+  to_array(x, v);
+  for (int half = 8; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) v[i] += v[i + half];
+  return v[0];
+}
+HADAL_INLINE float reduce_max(f32x16 x) {
+  float v[16];
+  to_array(x, v);
+  for (int half = 8; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) v[i] = v[i] > v[i + half] ? v[i] : v[i + half];
+  return v[0];
+}
+
+// e^x, relative error below 2 units in the last place on [-87, 88]; 0 below, and clamped above.
+// x = n ln 2 + r, |r| <= ln(2)/2; e^r by its Taylor polynomial of degree 7 (next term below 2^-26).
+HADAL_INLINE f32x16 exp(f32x16 x) {
+  const f32x16 clamped = min(max(x, set1(-87.0f)), set1(88.0f));
+  const f32x16 n = round_even(mul(clamped, set1(1.44269504f)));
+  f32x16 r = fma(n, set1(-0.693145752f), clamped);  // ln 2 in two parts
+  r = fma(n, set1(-1.42860677e-6f), r);
+  f32x16 p = set1(1.98412698e-4f);
+  p = fma(p, r, set1(1.38888889e-3f));
+  p = fma(p, r, set1(8.33333333e-3f));
+  p = fma(p, r, set1(4.16666667e-2f));
+  p = fma(p, r, set1(1.66666667e-1f));
+  p = fma(p, r, set1(0.5f));
+  p = fma(p, r, set1(1.0f));
+  p = fma(p, r, set1(1.0f));
+  return mul(p, exp2_whole(n));
+}
+// exp for arguments <= 0 where "minus infinity" must give exactly 0 (a masked score).
+HADAL_INLINE f32x16 exp_masked(f32x16 x) {
+  const f32x16 e = exp(x);
+#if defined(HADAL_SIMD_AVX512)
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.0f), _CMP_GE_OQ), e);
+#elif defined(HADAL_SIMD_AVX2)
+  const __m256 limit = _mm256_set1_ps(-87.0f);
+  return {_mm256_and_ps(e.lo, _mm256_cmp_ps(x.lo, limit, _CMP_GE_OQ)),
+          _mm256_and_ps(e.hi, _mm256_cmp_ps(x.hi, limit, _CMP_GE_OQ))};
+#else
+  f32x16 r;
+  for (int i = 0; i < 16; ++i) r.v[i] = x.v[i] >= -87.0f ? e.v[i] : 0.0f;
+  return r;
+#endif
+}
+
+}  // namespace hadal::HADAL_SIMD_NAMESPACE

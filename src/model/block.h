@@ -1,0 +1,96 @@
+// One transformer block, and what its forward pass leaves behind.
+//
+//   x_mid = x_in  + o_proj(MLA(RMSNorm(x_in)))
+//   x_out = x_mid + FFN(RMSNorm(x_mid))            FFN: dense SwiGLU, or experts + shared
+//
+// Everything computed on the way stays in BlockActivations. Inference reuses one
+// for all layers; training keeps one a layer, and that is the whole difference.
+// Threads: one caller; the Compute's pool does the work.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/ids.h"
+#include "kernels/attention.h"
+#include "kernels/router.h"
+#include "model/buffer.h"
+#include "model/transformer.h"
+#include "model/weights.h"
+
+namespace hadal {
+
+// What all layers of one forward pass share.
+struct PassContext {
+  const Compute& compute;
+  const ModelConfig& config;
+  std::span<const Segment> segments;
+  int rows;                  // T
+  const float* rope_TR;      // cos and sin of every row's position, interleaved
+  const LatentStore* store;  // where latents are cached; null: nowhere (training)
+  float softmax_scale;
+  RouterRule router_rule;
+};
+
+struct AttentionActivations {
+  FloatBuffer norm_TD, norm_scale_T;             // normalised input; 1 / rms of each row
+  FloatBuffer q_a_TQ, q_a_norm_TQ, q_a_scale_T;  // with query rank only
+  FloatBuffer q_THK;                             // queries [T, H, N + R], rotated
+  FloatBuffer kv_a_TW;                           // [T, C + R] as projected; its last R columns are rotated in place
+  FloatBuffer latent_TC, latent_scale_T;         // after kv_a_layernorm
+  FloatBuffer kv_THB;                            // expanded keys and values [T, H, N + V]
+  FloatBuffer out_THV;                           // attention output
+  FloatBuffer lse_HT;                            // log-sum-exp, head by head
+  std::vector<AttentionTile> tiles;
+  // Scratch of paths that training never takes: a cached prefix, the absorbed order.
+  FloatBuffer prefix_latent_SC, prefix_pe_SR, prefix_kv_SHB, absorbed_q_THW, absorbed_out_THC;
+  std::vector<AbsorbedTile> absorbed_tiles;
+  std::vector<const std::byte*> page_rows;
+  std::vector<MatmulJob> jobs;
+};
+
+// Tokens in expert order: slot s belongs to token slot_token_S[s]; expert e owns slots [first_slot_E[e], first_slot_E[e
+// + 1]).
+struct ExpertDispatch {
+  std::vector<std::int32_t> first_slot_E;  // [E + 1]
+  std::vector<std::int32_t> slot_token_S;  // [T * K]
+  std::vector<std::int32_t> slot_of_TK;    // [T, K]
+};
+
+struct FfnActivations {
+  FloatBuffer norm_TD, norm_scale_T;
+  FloatBuffer gate_up, act;           // dense or shared: [T, gate_up_stride], [T, F]
+  FloatBuffer scores_TE, weights_TK;  // router
+  std::vector<ExpertId> chosen_TK;
+  ExpertDispatch dispatch;
+  FloatBuffer expert_gate_up, expert_act, expert_out_SD;  // by slot; act carries the routing weight
+  std::vector<MatmulJob> jobs;
+};
+
+struct BlockActivations {
+  AttentionActivations attention;
+  FloatBuffer x_mid_TD;
+  FfnActivations ffn;
+};
+
+// x_in [T, D] to x_out [T, D] (different memory).
+void block_forward(const PassContext& pass, int layer, const BlockWeights& weights, const float* x_in, float* x_out,
+                   BlockActivations& a);
+
+// Parts of it, each adding to x (the residual stream).
+void mla_forward(const PassContext& pass, int layer, const AttentionWeights& w, const float* x, float* x_mid,
+                 AttentionActivations& a);
+void ffn_forward(const PassContext& pass, const BlockWeights& w, const float* x_mid, float* x_out, FfnActivations& a);
+
+RouterRule router_rule(const ModelConfig& config);
+
+// y = RMSNorm(x) row by row, [T, n] with strides; scale_T keeps 1 / rms.
+void norm_rows(const Compute& compute, int rows, int n, const float* x, std::ptrdiff_t x_stride, const float* w,
+               float eps, float* y, std::ptrdiff_t y_stride, float* scale_T);
+
+// Which order a segment's attention takes: a function of its own shape and nothing else.
+enum class AttentionOrder { expanded, absorbed };
+AttentionOrder choose_order(const ModelConfig& config, int rows, int first_position);
+
+}  // namespace hadal

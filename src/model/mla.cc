@@ -1,0 +1,330 @@
+// Multi-head latent attention (DeepSeek-V2, eq. 9 to 19; MODELS.md 2). A token is cached as its normalised latent and
+// one rotated key; keys and values of the heads are either expanded from the latents (prefill, training) or never
+// built: the query is taken to the latents instead (absorbed; decode).
+#include <algorithm>
+#include <cstring>
+
+#include "base/bf16.h"
+#include "base/check.h"
+#include "kernels/kernel_table.h"
+#include "kernels/rope.h"
+#include "model/block.h"
+
+namespace hadal {
+namespace {
+
+std::size_t size(int a, int b) {
+  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
+}
+
+constexpr int kRows = 64;  // rows of element-wise work a thread takes at once
+
+template <class Body>
+void for_rows(const PassContext& pass, Body&& body) {
+  pass.compute.pool->parallel_for((pass.rows + kRows - 1) / kRows, [&](int block, int) {
+    for (int t = block * kRows; t < std::min(pass.rows, (block + 1) * kRows); ++t) body(t);
+  });
+}
+
+std::byte* latent_row(const LatentStore& store, int layer, PageId page, int slot) {
+  return store.data + static_cast<std::size_t>(layer) * store.layer_stride_bytes +
+         static_cast<std::size_t>(index(page)) * store.page_stride_bytes +
+         static_cast<std::size_t>(slot) * store.row_bytes;
+}
+
+// norm -> queries, latents and the shared rotated key of every row.
+void project(const PassContext& pass, const AttentionWeights& w, const float* x, AttentionActivations& a) {
+  const ModelConfig& c = pass.config;
+  const int rows = pass.rows, d = c.hidden_size, key = c.qk_head_dim(), q_width = c.num_attention_heads * key,
+            wide = c.latent_row_width();
+  const float eps = static_cast<float>(c.rms_norm_eps);
+  float* norm = a.norm_TD.ensure(size(rows, d));
+  norm_rows(pass.compute, rows, d, x, d, w.input_layernorm.data(), eps, norm, d, a.norm_scale_T.ensure(size(rows, 1)));
+  float* q = a.q_THK.ensure(size(rows, q_width));
+  float* kv_a = a.kv_a_TW.ensure(size(rows, wide));
+  const MatmulJob to_kv{.weights = &w.kv_a_proj, .x = norm, .x_stride = d, .y = kv_a, .y_stride = wide, .rows = rows};
+  if (c.q_lora_rank > 0) {
+    const int rank = c.q_lora_rank;
+    float* q_a = a.q_a_TQ.ensure(size(rows, rank));
+    const MatmulJob first[] = {
+        to_kv, {.weights = &w.q_a_proj, .x = norm, .x_stride = d, .y = q_a, .y_stride = rank, .rows = rows}};
+    matmul(pass.compute, first);
+    float* q_norm = a.q_a_norm_TQ.ensure(size(rows, rank));
+    norm_rows(pass.compute, rows, rank, q_a, rank, w.q_a_layernorm.data(), eps, q_norm, rank,
+              a.q_a_scale_T.ensure(size(rows, 1)));
+    matmul(pass.compute,
+           {.weights = &w.q_b_proj, .x = q_norm, .x_stride = rank, .y = q, .y_stride = q_width, .rows = rows});
+  } else {
+    const MatmulJob both[] = {
+        to_kv, {.weights = &w.q_proj, .x = norm, .x_stride = d, .y = q, .y_stride = q_width, .rows = rows}};
+    matmul(pass.compute, both);
+  }
+  float* latent = a.latent_TC.ensure(size(rows, c.kv_lora_rank));
+  float* latent_scale = a.latent_scale_T.ensure(size(rows, 1));
+  for_rows(pass, [&](int t) {
+    const float* cos_sin = pass.rope_TR + static_cast<std::ptrdiff_t>(t) * c.qk_rope_head_dim;
+    float* row = kv_a + static_cast<std::ptrdiff_t>(t) * wide;
+    latent_scale[t] = pass.compute.kernels->rms_norm(row, w.kv_a_layernorm.data(), c.kv_lora_rank, eps,
+                                                     latent + static_cast<std::ptrdiff_t>(t) * c.kv_lora_rank);
+    rope_rotate(cos_sin, c.qk_rope_head_dim / 2, 1, row + c.kv_lora_rank);
+    for (int h = 0; h < c.num_attention_heads; ++h)
+      rope_rotate(cos_sin, c.qk_rope_head_dim / 2, 1,
+                  q + static_cast<std::ptrdiff_t>(t) * q_width + h * key + c.qk_nope_head_dim);
+  });
+}
+
+void write_latents(const PassContext& pass, int layer, const AttentionActivations& a) {
+  const ModelConfig& c = pass.config;
+  const KernelTable& kernels = *pass.compute.kernels;
+  for (const Segment& s : pass.segments)
+    for (int r = 0; r < s.rows; ++r) {
+      const int t = s.first_row + r, position = s.first_position + r;
+      std::byte* to = latent_row(*pass.store, layer, s.pages[static_cast<std::size_t>(position / kPageTokens)],
+                                 position % kPageTokens);
+      const float* latent = a.latent_TC.data() + static_cast<std::ptrdiff_t>(t) * c.kv_lora_rank;
+      const float* key = a.kv_a_TW.data() + static_cast<std::ptrdiff_t>(t) * c.latent_row_width() + c.kv_lora_rank;
+      if (pass.compute.arithmetic == Arithmetic::exact) {
+        std::memcpy(to, latent, size(c.kv_lora_rank, 4));
+        std::memcpy(to + size(c.kv_lora_rank, 4), key, size(c.qk_rope_head_dim, 4));
+      } else {
+        auto* half = reinterpret_cast<std::uint16_t*>(to);
+        kernels.narrow_row(latent, c.kv_lora_rank, c.kv_lora_rank, half);
+        kernels.narrow_row(key, c.qk_rope_head_dim, c.qk_rope_head_dim, half + c.kv_lora_rank);
+      }
+    }
+}
+
+// Positions [0, positions) of a cached sequence back as floats.
+void read_latents(const PassContext& pass, int layer, const Segment& s, int positions, float* latent_SC, float* pe_SR) {
+  const ModelConfig& c = pass.config;
+  pass.compute.pool->parallel_for((positions + kPageTokens - 1) / kPageTokens, [&](int page, int) {
+    for (int p = page * kPageTokens; p < std::min(positions, (page + 1) * kPageTokens); ++p) {
+      const std::byte* from = latent_row(*pass.store, layer, s.pages[static_cast<std::size_t>(page)], p % kPageTokens);
+      float* latent = latent_SC + static_cast<std::ptrdiff_t>(p) * c.kv_lora_rank;
+      float* pe = pe_SR + static_cast<std::ptrdiff_t>(p) * c.qk_rope_head_dim;
+      if (pass.compute.arithmetic == Arithmetic::exact) {
+        std::memcpy(latent, from, size(c.kv_lora_rank, 4));
+        std::memcpy(pe, from + size(c.kv_lora_rank, 4), size(c.qk_rope_head_dim, 4));
+      } else {
+        const auto* half = reinterpret_cast<const std::uint16_t*>(from);
+        pass.compute.kernels->widen_row(half, c.kv_lora_rank, latent);
+        pass.compute.kernels->widen_row(half + c.kv_lora_rank, c.qk_rope_head_dim, pe);
+      }
+    }
+  });
+}
+
+// Keys and values of a segment's positions, wherever they were expanded to.
+struct ExpandedKeys {
+  const float* kv;
+  std::ptrdiff_t kv_stride;
+  const float* pe;
+  std::ptrdiff_t pe_stride;
+};
+
+void add_expanded_tiles(const PassContext& pass, const Segment& s, const ExpandedKeys& keys, AttentionActivations& a) {
+  const ModelConfig& c = pass.config;
+  const int heads = c.num_attention_heads, key = c.qk_head_dim(), pair = c.qk_nope_head_dim + c.v_head_dim;
+  const std::ptrdiff_t q_stride = static_cast<std::ptrdiff_t>(heads) * key,
+                       out_stride = static_cast<std::ptrdiff_t>(heads) * c.v_head_dim;
+  // Long runs of queries are cut, so that few heads still give work to every thread; training keeps them whole, since
+  // its backward pass takes the same tiles.
+  const int queries = pass.store ? 256 : s.rows;
+  for (int h = 0; h < heads; ++h)
+    for (int row = 0; row < s.rows; row += queries) {
+      const int n = std::min(queries, s.rows - row);
+      AttentionTile tile{};
+      const std::ptrdiff_t t = s.first_row + row;
+      tile.q = a.q_THK.data() + t * q_stride + h * key;
+      tile.q_stride = q_stride;
+      tile.k_nope = keys.kv + h * pair;
+      tile.k_nope_stride = keys.kv_stride;
+      tile.k_pe = keys.pe;
+      tile.k_pe_stride = keys.pe_stride;
+      tile.v = keys.kv + h * pair + c.qk_nope_head_dim;
+      tile.v_stride = keys.kv_stride;
+      tile.out = a.out_THV.data() + t * out_stride + h * c.v_head_dim;
+      tile.out_stride = out_stride;
+      tile.lse = a.lse_HT.data() + static_cast<std::ptrdiff_t>(h) * pass.rows + t;
+      tile.rows = n;
+      tile.positions = s.first_position + row + n;
+      tile.nope = c.qk_nope_head_dim;
+      tile.rope = c.qk_rope_head_dim;
+      tile.value = c.v_head_dim;
+      tile.scale = pass.softmax_scale;
+      a.tiles.push_back(tile);
+    }
+}
+
+// Segments that start at position 0 share one expansion, of the batch's own latents.
+void attend_expanded(const PassContext& pass, int layer, const AttentionWeights& w, std::span<const Segment> segments,
+                     AttentionActivations& a) {
+  const ModelConfig& c = pass.config;
+  const int pair = c.num_attention_heads * (c.qk_nope_head_dim + c.v_head_dim);
+  a.tiles.clear();
+  a.jobs.clear();
+  float* kv = a.kv_THB.ensure(size(pass.rows, pair));
+  for (const Segment& s : segments) {
+    if (s.first_position > 0) continue;
+    const float* latent = a.latent_TC.data() + static_cast<std::ptrdiff_t>(s.first_row) * c.kv_lora_rank;
+    a.jobs.push_back({.weights = &w.kv_b_proj,
+                      .x = latent,
+                      .x_stride = c.kv_lora_rank,
+                      .y = kv + static_cast<std::ptrdiff_t>(s.first_row) * pair,
+                      .y_stride = pair,
+                      .rows = s.rows});
+    add_expanded_tiles(
+        pass, s,
+        {kv + static_cast<std::ptrdiff_t>(s.first_row) * pair, pair,
+         a.kv_a_TW.data() + static_cast<std::ptrdiff_t>(s.first_row) * c.latent_row_width() + c.kv_lora_rank,
+         c.latent_row_width()},
+        a);
+  }
+  if (a.jobs.size() ==
+      static_cast<std::size_t>(pass.segments.size())) {  // the whole batch: one product instead of many
+    a.jobs.assign(1, {.weights = &w.kv_b_proj,
+                      .x = a.latent_TC.data(),
+                      .x_stride = c.kv_lora_rank,
+                      .y = kv,
+                      .y_stride = pair,
+                      .rows = pass.rows});
+  }
+  if (!a.jobs.empty()) {
+    matmul(pass.compute, a.jobs);
+    attention(pass.compute, a.tiles);
+  }
+  for (const Segment& s : segments) {
+    if (s.first_position == 0) continue;
+    const int positions = s.first_position + s.rows;
+    float* latent = a.prefix_latent_SC.ensure(size(positions, c.kv_lora_rank));
+    float* pe = a.prefix_pe_SR.ensure(size(positions, c.qk_rope_head_dim));
+    float* expanded = a.prefix_kv_SHB.ensure(size(positions, pair));
+    read_latents(pass, layer, s, positions, latent, pe);
+    matmul(pass.compute, {.weights = &w.kv_b_proj,
+                          .x = latent,
+                          .x_stride = c.kv_lora_rank,
+                          .y = expanded,
+                          .y_stride = pair,
+                          .rows = positions});
+    a.tiles.clear();
+    add_expanded_tiles(pass, s, {expanded, pair, pe, c.qk_rope_head_dim}, a);
+    attention(pass.compute, a.tiles);
+  }
+}
+
+void attend_absorbed(const PassContext& pass, int layer, const AttentionWeights& w, std::span<const Segment> segments,
+                     AttentionActivations& a) {
+  const ModelConfig& c = pass.config;
+  const int heads = c.num_attention_heads, key = c.qk_head_dim(), wide = c.latent_row_width();
+  const std::ptrdiff_t q_stride = static_cast<std::ptrdiff_t>(heads) * key,
+                       wide_stride = static_cast<std::ptrdiff_t>(heads) * wide,
+                       latent_stride = static_cast<std::ptrdiff_t>(heads) * c.kv_lora_rank;
+  HADAL_CHECK(static_cast<int>(w.absorbed.size()) == heads);
+  float* query = a.absorbed_q_THW.ensure(size(pass.rows, heads * wide));
+  float* result = a.absorbed_out_THC.ensure(size(pass.rows, heads * c.kv_lora_rank));
+  a.jobs.clear();
+  std::size_t pages = 0;
+  for (const Segment& s : segments)
+    pages += static_cast<std::size_t>((s.first_position + s.rows + kPageTokens - 1) / kPageTokens);
+  a.page_rows.clear();
+  a.page_rows.reserve(pages);
+  a.absorbed_tiles.clear();
+  constexpr int kHeads = 8;  // of one tile: they share each latent that is loaded
+  for (const Segment& s : segments) {
+    const std::ptrdiff_t t = s.first_row;
+    for (int h = 0; h < heads; ++h)
+      a.jobs.push_back({.weights = &w.absorbed[static_cast<std::size_t>(h)].to_latent,
+                        .x = a.q_THK.data() + t * q_stride + h * key,
+                        .x_stride = q_stride,
+                        .y = query + t * wide_stride + h * wide,
+                        .y_stride = wide_stride,
+                        .rows = s.rows});
+    const std::byte* const* first_page = a.page_rows.data() + a.page_rows.size();
+    for (int p = 0; p * kPageTokens < s.first_position + s.rows; ++p)
+      a.page_rows.push_back(latent_row(*pass.store, layer, s.pages[static_cast<std::size_t>(p)], 0));
+    for (int r = 0; r < s.rows; ++r) {
+      for (int h = 0; h < heads; ++h)
+        std::memcpy(query + (t + r) * wide_stride + h * wide + c.kv_lora_rank,
+                    a.q_THK.data() + (t + r) * q_stride + h * key + c.qk_nope_head_dim, size(c.qk_rope_head_dim, 4));
+      for (int h = 0; h < heads; h += kHeads) {
+        AbsorbedTile tile{};
+        tile.q = query + (t + r) * wide_stride + h * wide;
+        tile.q_stride = wide;
+        tile.pages = first_page;
+        tile.row_bytes = pass.store->row_bytes;
+        tile.out = result + (t + r) * latent_stride + h * c.kv_lora_rank;
+        tile.out_stride = c.kv_lora_rank;
+        tile.heads = std::min(kHeads, heads - h);
+        tile.positions = s.first_position + r + 1;
+        tile.latent = c.kv_lora_rank;
+        tile.rope = c.qk_rope_head_dim;
+        tile.scale = pass.softmax_scale;
+        a.absorbed_tiles.push_back(tile);
+      }
+    }
+  }
+  matmul(pass.compute, a.jobs);
+  absorbed_attention(pass.compute, a.absorbed_tiles);
+  a.jobs.clear();
+  for (const Segment& s : segments)
+    for (int h = 0; h < heads; ++h)
+      a.jobs.push_back(
+          {.weights = &w.absorbed[static_cast<std::size_t>(h)].to_value,
+           .x = result + s.first_row * latent_stride + h * c.kv_lora_rank,
+           .x_stride = latent_stride,
+           .y = a.out_THV.data() + static_cast<std::ptrdiff_t>(s.first_row) * heads * c.v_head_dim + h * c.v_head_dim,
+           .y_stride = static_cast<std::ptrdiff_t>(heads) * c.v_head_dim,
+           .rows = s.rows});
+  matmul(pass.compute, a.jobs);
+}
+
+}  // namespace
+
+// Multiplications of each order for one head; the absorbed kernel reads latents as floats and runs at a half to a
+// quarter of the speed of the products of the expanded one (measured: docs/kernels.md), hence its weight of 3.
+AttentionOrder choose_order(const ModelConfig& c, int rows, int first_position) {
+  if (first_position == 0 && rows > 1) return AttentionOrder::expanded;
+  const double r = rows, s = first_position + rows, nope = c.qk_nope_head_dim, rope = c.qk_rope_head_dim,
+               value = c.v_head_dim, latent = c.kv_lora_rank;
+  const double absorbed = 3 * r * s * (2 * latent + rope) + r * latent * (nope + value);
+  const double expanded = r * s * (nope + rope + value) + s * latent * (nope + value);
+  return absorbed <= expanded ? AttentionOrder::absorbed : AttentionOrder::expanded;
+}
+
+void mla_forward(const PassContext& pass, int layer, const AttentionWeights& w, const float* x, float* x_mid,
+                 AttentionActivations& a) {
+  const ModelConfig& c = pass.config;
+  const int rows = pass.rows, d = c.hidden_size, out_width = c.num_attention_heads * c.v_head_dim;
+  project(pass, w, x, a);
+  a.out_THV.ensure(size(rows, out_width));
+  a.lse_HT.ensure(size(rows, c.num_attention_heads));
+  if (!pass.store) {
+    attend_expanded(pass, layer, w, pass.segments, a);
+  } else {
+    write_latents(pass, layer, a);
+    // Runs of neighbouring segments that take the same order go together.
+    for (std::size_t first = 0; first < pass.segments.size();) {
+      const AttentionOrder order = choose_order(c, pass.segments[first].rows, pass.segments[first].first_position);
+      std::size_t last = first + 1;
+      while (last < pass.segments.size() &&
+             choose_order(c, pass.segments[last].rows, pass.segments[last].first_position) == order)
+        ++last;
+      const auto run = pass.segments.subspan(first, last - first);
+      if (order == AttentionOrder::absorbed)
+        attend_absorbed(pass, layer, w, run, a);
+      else
+        attend_expanded(pass, layer, w, run, a);
+      first = last;
+    }
+  }
+  std::memcpy(x_mid, x, size(rows, d) * 4);
+  matmul(pass.compute, {.weights = &w.o_proj,
+                        .x = a.out_THV.data(),
+                        .x_stride = out_width,
+                        .y = x_mid,
+                        .y_stride = d,
+                        .rows = rows,
+                        .accumulate = true});
+}
+
+}  // namespace hadal

@@ -1,0 +1,91 @@
+// The forward pass of a DeepSeek V2/V3 model: token ids in, logits out.
+//
+// It reads as one descent: embedding, then per block RMSNorm, MLA, RMSNorm, MoE
+// or dense FFN, then the final norm and the head. It knows rows and positions,
+// and neither requests nor sampling nor training; the engine batches, the
+// trainer differentiates (with the same functions of this folder).
+//
+// Threads: forward() is called by one thread at a time; it uses the Compute's pool.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "kernels/compute.h"
+#include "spec/model_config.h"
+#include "spec/tensor_table.h"
+
+namespace hadal {
+
+inline constexpr int kPageTokens = 64;  // rows of a latent page: what block-wise decode kernels expect
+
+// Where the latents of cached tokens lie. The memory belongs to the engine's cache (or to the trainer's batch).
+// Row of (layer, page, slot): data + layer * layer_stride_bytes + page * page_stride_bytes + slot * row_bytes.
+// A row holds row_width elements: the normalised latent [C], then the rotated shared key [R]; float in exact
+// arithmetic, bf16 in fast. Every row starts 64-byte aligned.
+struct LatentStore {
+  std::byte* data = nullptr;
+  std::size_t layer_stride_bytes = 0, page_stride_bytes = 0, row_bytes = 0;
+};
+
+struct LatentLayout {
+  int layers;
+  std::size_t row_bytes;                                              // padded to 64
+  std::size_t page_bytes() const { return row_bytes * kPageTokens; }  // of one layer
+};
+
+// Some consecutive rows of the batch that belong to one sequence.
+struct Segment {
+  int first_row;       // in the batch
+  int rows;            // new tokens of this sequence in the batch
+  int first_position;  // position of the first of them = tokens already cached
+  std::span<const PageId>
+      pages;  // covering positions [0, first_position + rows); the new rows are written by forward()
+};
+
+struct ForwardBatch {
+  std::span<const TokenId> tokens;    // [T]
+  std::span<const Segment> segments;  // in row order, covering all T rows
+  std::span<const int> logit_rows;    // [R] the rows whose logits are wanted, ascending
+};
+
+// The experts each token chose, for export and for replay: [moe layers, T, K], chosen experts in descending score.
+struct RouteLog {
+  std::vector<ExpertId> experts;
+};
+
+class Transformer {
+ public:
+  // Reads every weight once through `read` (rows [first, first + rows) of a tensor as float32), packing in parallel.
+  using WeightReader =
+      std::function<Status(const TensorSpec& tensor, std::int64_t first_row, std::int64_t rows, float* out)>;
+  static Result<std::unique_ptr<Transformer>> load(const ModelConfig& config, const WeightReader& read,
+                                                   const Compute& compute);
+  ~Transformer();
+
+  const ModelConfig& config() const;
+  const Compute& compute() const;
+  LatentLayout latent_layout() const;
+  std::size_t weight_bytes() const;
+
+  // Takes workspace for batches of up to `max_rows` rows and `max_logit_rows` logits; forward() then allocates nothing.
+  void reserve(int max_rows, int max_logit_rows);
+
+  // logits: [R, V] float32, row i for batch.logit_rows[i]. Writes the latents of all T new tokens into `store`.
+  // `routes`, when given, is resized to moe layers * T * K and filled.
+  void forward(const ForwardBatch& batch, const LatentStore& store, std::span<float> logits,
+               RouteLog* routes = nullptr);
+
+  struct Impl;
+
+ private:
+  explicit Transformer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hadal

@@ -1,0 +1,310 @@
+#include "server/chat_request.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "base/json.h"
+#include "text/utf8.h"
+
+namespace hadal {
+namespace {
+
+struct Range {
+  double low, high;
+};
+
+ApiError wrong_value(const std::string& field, std::string message, std::string code = "invalid_value") {
+  return {.message = field + ": " + std::move(message), .param = field, .code = std::move(code)};
+}
+
+ApiError wrong_type(const std::string& field, std::string_view expected, const Json& found) {
+  const std::string shown = found.is_structured() ? fmt::format("an {}", found.type_name()) : json_excerpt(found);
+  return wrong_value(field, fmt::format("expected {}, found {}", expected, shown), "invalid_type");
+}
+
+// Reads the fields of one JSON object. The first thing wrong is kept in `error`; after it, reads do nothing.
+// A field that is null counts as absent, as clients send it so.
+class Fields {
+ public:
+  Fields(const Json& object, std::string path, std::optional<ApiError>& error)
+      : object_(object), path_(std::move(path)), error_(error) {}
+
+  std::string name(std::string_view field) const { return path_ + std::string(field); }
+  void fail(ApiError error) {
+    if (!error_) error_ = std::move(error);
+  }
+
+  const Json* find(const char* field) const {
+    const auto it = object_.find(field);
+    return error_ || it == object_.end() || it->is_null() ? nullptr : &*it;
+  }
+
+  bool number(const char* field, Range range, double& into) {
+    const Json* value = find(field);
+    if (value == nullptr) return false;
+    if (!value->is_number()) return fail(wrong_type(name(field), "a number", *value)), false;
+    const double found = value->get<double>();
+    if (!(found >= range.low && found <= range.high))
+      return fail(wrong_value(name(field), fmt::format("expected a number from {:g} to {:g}, found {}", range.low,
+                                                       range.high, json_excerpt(*value)))),
+             false;
+    into = found;
+    return true;
+  }
+
+  template <class Int>
+  bool integer(const char* field, Range range, Int& into) {
+    const Json* value = find(field);
+    if (value == nullptr) return false;
+    const bool whole = value->is_number() && std::trunc(value->get<double>()) == value->get<double>();
+    if (!whole) return fail(wrong_type(name(field), "an integer", *value)), false;
+    double found = 0;
+    if (!number(field, range, found)) return false;
+    // Through double only what was written as 1e3 or 5.0: a seed has more digits than a double.
+    into = value->is_number_float() ? static_cast<Int>(found) : value->get<Int>();
+    return true;
+  }
+
+  bool boolean(const char* field, bool& into) {
+    const Json* value = find(field);
+    if (value == nullptr) return false;
+    if (!value->is_boolean()) return fail(wrong_type(name(field), "true or false", *value)), false;
+    into = value->get<bool>();
+    return true;
+  }
+
+  bool text(const char* field, std::string& into) {
+    const Json* value = find(field);
+    if (value == nullptr) return false;
+    if (!value->is_string()) return fail(wrong_type(name(field), "a string", *value)), false;
+    into = value->get<std::string>();
+    return true;
+  }
+
+ private:
+  const Json& object_;
+  std::string path_;  // "messages[2]." or ""
+  std::optional<ApiError>& error_;
+};
+
+// Text, or an array of {"type": "text", "text": ".."} whose texts are joined as they are.
+void read_content(Fields& fields, std::optional<ApiError>& error, std::string& into) {
+  const Json* content = fields.find("content");
+  if (content == nullptr) return;
+  if (content->is_string()) {
+    into = content->get<std::string>();
+    return;
+  }
+  const std::string name = fields.name("content");
+  if (!content->is_array()) return fields.fail(wrong_type(name, "a string or an array of text parts", *content));
+  for (std::size_t i = 0; i < content->size() && !error; ++i) {
+    const Json& part = (*content)[i];
+    const std::string path = fmt::format("{}[{}]", name, i);
+    if (!part.is_object()) return fields.fail(wrong_type(path, "an object", part));
+    Fields part_fields(part, path + ".", error);
+    std::string type, text;
+    part_fields.text("type", type);
+    if (!error && type != "text")
+      return fields.fail(wrong_value(
+          path + ".type", "expected \"text\", found " + json_excerpt(Json(type)) + " (this model reads text only)",
+          "unsupported_value"));
+    if (!part_fields.text("text", text))
+      return fields.fail(wrong_value(path + ".text", "expected a string, found nothing", "missing_field"));
+    into += text;
+  }
+}
+
+std::string spelled_role(std::string role) {
+  return role == "developer" ? "system" : role;
+}
+
+void read_message(const Json& json, const std::string& path, std::optional<ApiError>& error, ChatMessage& message) {
+  if (!json.is_object()) {
+    error = wrong_type(path, "an object with role and content", json);
+    return;
+  }
+  Fields fields(json, path + ".", error);
+  std::string role;
+  if (!fields.text("role", role))
+    return fields.fail(
+        wrong_value(path + ".role", "expected \"system\", \"user\" or \"assistant\", found nothing", "missing_field"));
+  role = spelled_role(std::move(role));
+  if (role != "system" && role != "user" && role != "assistant")
+    return fields.fail(wrong_value(path + ".role",
+                                   "expected \"system\", \"user\" or \"assistant\", found " + json_excerpt(Json(role)),
+                                   "unsupported_value"));
+  const Json* calls = fields.find("tool_calls");
+  if (calls != nullptr && !calls->empty())
+    return fields.fail(wrong_value(path + ".tool_calls", "tool calls are not supported", "unsupported_parameter"));
+  bool prefix = false;
+  if (fields.boolean("prefix", prefix) && prefix)
+    return fields.fail(wrong_value(path + ".prefix", "continuing a message is not supported", "unsupported_parameter"));
+  read_content(fields, error, message.content);
+  if (!error && fields.find("content") == nullptr && role != "assistant")
+    return fields.fail(wrong_value(path + ".content", "expected a string, found nothing", "missing_field"));
+  fields.text("reasoning_content", message.reasoning_content);
+  message.role = std::move(role);
+}
+
+void read_messages(Fields& fields, std::optional<ApiError>& error, std::vector<ChatMessage>& into) {
+  const Json* messages = fields.find("messages");
+  if (error) return;
+  if (messages == nullptr)
+    return fields.fail(wrong_value("messages", "expected an array of messages, found nothing", "missing_field"));
+  if (!messages->is_array()) return fields.fail(wrong_type("messages", "an array of messages", *messages));
+  if (messages->empty())
+    return fields.fail(wrong_value("messages", "expected at least one message, found an empty array"));
+  into.resize(messages->size());
+  for (std::size_t i = 0; i < messages->size() && !error; ++i)
+    read_message((*messages)[i], fmt::format("messages[{}]", i), error, into[i]);
+}
+
+void read_sampling(Fields& fields, SamplingOptions& sampling) {
+  fields.number("temperature", {0, 2}, sampling.temperature);
+  fields.number("top_p", {0, 1}, sampling.top_p);
+  fields.number("min_p", {0, 1}, sampling.min_p);
+  fields.integer("top_k", {0, 1e9}, sampling.top_k);
+  const Json* seed = fields.find("seed");
+  if (seed == nullptr) return;
+  if (seed->is_number_unsigned()) {
+    sampling.seed = seed->get<std::uint64_t>();
+  } else if (std::int64_t value = 0; fields.integer("seed", {-9.2e18, 9.2e18}, value)) {
+    sampling.seed = static_cast<std::uint64_t>(value);
+  }
+}
+
+void read_stop(Fields& fields, std::vector<std::string>& into) {
+  const Json* stop = fields.find("stop");
+  if (stop == nullptr) return;
+  if (stop->is_string()) {
+    into = {stop->get<std::string>()};
+  } else if (stop->is_array()) {
+    if (stop->size() > kMaxStopStrings)
+      return fields.fail(
+          wrong_value("stop", fmt::format("expected at most {} strings, found {}", kMaxStopStrings, stop->size())));
+    for (const Json& text : *stop) {
+      if (!text.is_string()) return fields.fail(wrong_type("stop", "a string or an array of strings", text));
+      into.push_back(text.get<std::string>());
+    }
+  } else {
+    return fields.fail(wrong_type("stop", "a string or an array of strings", *stop));
+  }
+  if (std::any_of(into.begin(), into.end(), [](const std::string& text) { return text.empty(); }))
+    fields.fail(wrong_value("stop", "expected text to stop at, found an empty string"));
+}
+
+void read_length(Fields& fields, int context_tokens, int& into) {
+  constexpr double kMost = std::numeric_limits<int>::max();
+  for (const char* field : {"max_tokens", "max_completion_tokens"}) fields.integer(field, {1, kMost}, into);
+  // An upper bound beyond the context asks for as much as there is room for.
+  if (context_tokens > 0 && into >= context_tokens) into = 0;
+}
+
+// {"type": "enabled"} or {"type": "disabled"}, as DeepSeek's API has it.
+void read_thinking(Fields& fields, std::optional<ApiError>& error, std::optional<bool>& into) {
+  const Json* thinking = fields.find("thinking");
+  if (thinking == nullptr) return;
+  if (!thinking->is_object())
+    return fields.fail(wrong_type("thinking", "an object {\"type\": \"enabled\" or \"disabled\"}", *thinking));
+  std::string type;
+  Fields(*thinking, "thinking.", error).text("type", type);
+  if (error) return;
+  if (type != "enabled" && type != "disabled")
+    return fields.fail(wrong_value("thinking.type", "expected \"enabled\" or \"disabled\", found " +
+                                                        (type.empty() ? "nothing" : json_excerpt(Json(type)))));
+  into = type == "enabled";
+}
+
+// What hadal does not do must not be ignored in silence when it would change the answer.
+void refuse_unsupported(Fields& fields) {
+  int n = 1;
+  fields.integer("n", {1, 1}, n);
+  for (const char* field : {"tools", "functions", "logit_bias"})
+    if (const Json* value = fields.find(field); value != nullptr && !value->empty())
+      fields.fail(wrong_value(field, "not supported by this server", "unsupported_parameter"));
+  for (const char* field : {"frequency_penalty", "presence_penalty"}) {
+    double penalty = 0;
+    if (fields.number(field, {-2, 2}, penalty) && penalty != 0)
+      fields.fail(wrong_value(field, "only 0 is supported by this server", "unsupported_parameter"));
+  }
+  bool logprobs = false;
+  if (fields.boolean("logprobs", logprobs) && logprobs)
+    fields.fail(wrong_value("logprobs", "only false is supported by this server", "unsupported_parameter"));
+  if (const Json* format = fields.find("response_format")) {
+    if (!format->is_object()) return fields.fail(wrong_type("response_format", "an object", *format));
+    if (*format != Json{{"type", "text"}})
+      fields.fail(wrong_value("response_format", "only {\"type\":\"text\"} is supported by this server",
+                              "unsupported_parameter"));
+  }
+}
+
+std::optional<ApiError> check_bytes(std::string_view body) {
+  if (const std::size_t bad = valid_utf8_bytes(body); bad < body.size())
+    return ApiError{.message = fmt::format("request body: expected UTF-8, found a broken sequence at byte {}", bad),
+                    .code = "invalid_utf8"};
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < body.size(); ++i) {
+    const char c = body[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMaxJsonDepth)
+        return ApiError{.message = fmt::format("request body: expected at most {} nested levels of JSON, found more",
+                                               kMaxJsonDepth),
+                        .code = "invalid_json"};
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::variant<ChatRequest, ApiError> parse_chat_request(std::string_view body, const ServedModel& model) {
+  std::optional<ApiError> error = check_bytes(body);
+  if (error) return *std::move(error);
+  Result<Json> json = parse_json(body, "request body");
+  if (!json) return ApiError{.message = json.error().message, .code = "invalid_json"};
+  if (!json->is_object()) return wrong_type("request body", "a JSON object", *json);
+
+  Fields fields(*json, "", error);
+  std::string asked = model.name;
+  fields.text("model", asked);
+  if (!error && asked != model.name)
+    return ApiError{.status = 404,
+                    .message = fmt::format("model: expected \"{}\", the one that is served here, found {}", model.name,
+                                           json_excerpt(Json(asked))),
+                    .param = "model",
+                    .code = "model_not_found"};
+
+  ChatRequest request;
+  GenerationRequest& generation = request.generation;
+  generation.sampling = model.sampling;
+  read_messages(fields, error, generation.messages);
+  read_sampling(fields, generation.sampling);
+  read_stop(fields, generation.stop);
+  read_length(fields, model.context_tokens, generation.max_tokens);
+  read_thinking(fields, error, generation.thinking);
+  refuse_unsupported(fields);
+  fields.boolean("stream", request.stream);
+  if (const Json* options = fields.find("stream_options")) {
+    if (!options->is_object())
+      fields.fail(wrong_type("stream_options", "an object", *options));
+    else
+      Fields(*options, "stream_options.", error).boolean("include_usage", request.include_usage);
+  }
+  if (error) return *std::move(error);
+  return request;
+}
+
+}  // namespace hadal

@@ -1,0 +1,185 @@
+#include "server/router.h"
+
+#include <fmt/format.h>
+
+#include <functional>
+
+#include "base/json.h"
+#include "server/access.h"
+#include "server/web_assets.h"
+
+namespace hadal {
+namespace {
+
+using Object = nlohmann::ordered_json;
+
+// Only the page's own files run, nothing is loaded from or sent to anywhere else.
+constexpr std::string_view kPagePolicy =
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+constexpr std::string_view kModelsPrefix = "/v1/models/";
+
+std::string compact(const Object& json) {
+  return json.dump(-1, ' ', false, Object::error_handler_t::replace);
+}
+
+std::string_view path_of(std::string_view target) {
+  return target.substr(0, target.find('?'));
+}
+
+// DeepSeek's own base URL has no /v1; clients set up for it work too.
+std::string_view canonical(std::string_view path) {
+  if (path == "/chat/completions") return "/v1/chat/completions";
+  if (path == "/models") return "/v1/models";
+  return path;
+}
+
+HttpReply wrong_method(std::string_view method, std::string_view path, const char* allowed) {
+  HttpReply reply = error_reply({.status = 405,
+                                 .message = fmt::format("{}: expected {}, found {}", path, allowed, method),
+                                 .code = "method_not_allowed"});
+  reply.headers.emplace_back("Allow", allowed);
+  return reply;
+}
+
+bool is_read(std::string_view method) {
+  return method == "GET" || method == "HEAD";
+}
+
+// A path or a method in an error message: short, and printable.
+std::string shown(std::string_view text) {
+  return json_excerpt(Json(text), 80);
+}
+
+}  // namespace
+
+Router::Router(ChatModel& model, const ServerOptions& options, const ServerMetrics& metrics)
+    : model_(model),
+      options_(options),
+      metrics_(metrics),
+      served_{model.name(), model.default_sampling(), model.context_tokens()},
+      started_(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())) {}
+
+std::string Router::route_label(std::string_view target) {
+  const std::string_view path = canonical(path_of(target));
+  for (const std::string_view known : {"/v1/chat/completions", "/v1/models", "/health", "/metrics"})
+    if (path == known) return std::string(known);
+  if (path.starts_with(kModelsPrefix)) return "/v1/models";
+  return find_web_asset(path) != nullptr ? "page" : "other";
+}
+
+bool Router::has_key(const HttpRequest& request) const {
+  return options_.api_keys.empty() || is_authorized(request.authorization, options_.api_keys);
+}
+
+std::variant<std::monostate, ApiError> Router::check_access(const HttpRequest& request) const {
+  if (!options_.api_keys.empty()) return std::monostate();  // what is private asks for the key
+  if (!is_loopback_name(host_of(request.host)))
+    return ApiError{.status = 403,
+                    .message = fmt::format("Host: expected a name of this machine (localhost, 127.0.0.1), found {}",
+                                           shown(request.host)),
+                    .type = "permission_error",
+                    .code = "forbidden_host"};
+  if (!request.origin.empty() && !is_same_origin(request.origin, request.host))
+    return ApiError{.status = 403,
+                    .message = fmt::format("Origin: expected this server's own page, found {}", shown(request.origin)),
+                    .type = "permission_error",
+                    .code = "forbidden_origin"};
+  return std::monostate();
+}
+
+std::variant<HttpReply, ChatRequest> Router::route(const HttpRequest& request) const {
+  if (const auto access = check_access(request); const auto* error = std::get_if<ApiError>(&access))
+    return error_reply(*error);
+
+  const std::string_view path = canonical(path_of(request.target));
+  if (path == "/health") return is_read(request.method) ? health(request) : wrong_method(request.method, path, "GET");
+  if (find_web_asset(path) != nullptr)
+    return is_read(request.method) ? page(request, path) : wrong_method(request.method, path, "GET");
+
+  if (!has_key(request))
+    return error_reply({.status = 401,
+                        .message = request.authorization.empty()
+                                       ? "Authorization: expected \"Bearer <API key>\", found nothing"
+                                       : "Authorization: the API key is not one of this server's",
+                        .type = "authentication_error",
+                        .code = "invalid_api_key"});
+  if (path == "/metrics") {
+    if (!is_read(request.method)) return wrong_method(request.method, path, "GET");
+    return HttpReply{.content_type = "text/plain; version=0.0.4; charset=utf-8",
+                     .body = metrics_.text(model_.stats(), model_.name())};
+  }
+  if (path == "/v1/models") return is_read(request.method) ? models() : wrong_method(request.method, path, "GET");
+  if (path.starts_with(kModelsPrefix))
+    return is_read(request.method) ? one_model(path.substr(kModelsPrefix.size()))
+                                   : wrong_method(request.method, path, "GET");
+  if (path == "/v1/chat/completions") {
+    if (request.method != "POST") return wrong_method(request.method, path, "POST");
+    auto parsed = parse_chat_request(request.body, served_);
+    if (const auto* error = std::get_if<ApiError>(&parsed)) return error_reply(*error);
+    return std::get<ChatRequest>(std::move(parsed));
+  }
+  return error_reply({.status = 404,
+                      .message = fmt::format("path: expected /v1/chat/completions, /v1/models, /health, /metrics or /, "
+                                             "found {}",
+                                             shown(path)),
+                      .code = "unknown_path"});
+}
+
+HttpReply Router::health(const HttpRequest& request) const {
+  Object json = {{"status", draining_ ? "draining" : "ok"}};
+  if (has_key(request)) {  // strangers learn that it lives, not what it does
+    const EngineStats stats = model_.stats();
+    json.update(Object{{"model", model_.name()},
+                       {"context_tokens", model_.context_tokens()},
+                       {"clients", metrics_.clients()},
+                       {"active_sequences", stats.active_sequences},
+                       {"waiting_sequences", stats.waiting_sequences},
+                       {"pages_total", stats.pages_total},
+                       {"pages_free", stats.pages_free},
+                       {"pages_held", stats.pages_held}});
+  } else {
+    json["key_required"] = true;
+  }
+  return json_reply(compact(json));
+}
+
+HttpReply Router::models() const {
+  const Object model = {{"id", model_.name()},
+                        {"object", "model"},
+                        {"created", started_},
+                        {"owned_by", "hadal"},
+                        {"context_tokens", model_.context_tokens()}};
+  return json_reply(compact({{"object", "list"}, {"data", Object::array({model})}}));
+}
+
+HttpReply Router::one_model(std::string_view id) const {
+  if (id != model_.name())
+    return error_reply({.status = 404,
+                        .message = fmt::format("model: expected \"{}\", the one that is served here, found {}",
+                                               model_.name(), shown(id)),
+                        .param = "model",
+                        .code = "model_not_found"});
+  return json_reply(compact({{"id", model_.name()},
+                             {"object", "model"},
+                             {"created", started_},
+                             {"owned_by", "hadal"},
+                             {"context_tokens", model_.context_tokens()}}));
+}
+
+HttpReply Router::page(const HttpRequest& request, std::string_view path) const {
+  const WebAsset& asset = *find_web_asset(path);
+  const std::string tag = fmt::format("\"{:016x}\"", std::hash<std::string_view>()(asset.content));
+  HttpReply reply{.content_type = std::string(content_type_of(asset.path)),
+                  .headers = {{"ETag", tag},
+                              {"Cache-Control", "no-cache"},  // ask again each time: the binary may be a new one
+                              {"Content-Security-Policy", std::string(kPagePolicy)}}};
+  if (request.if_none_match == tag)
+    reply.status = 304;
+  else
+    reply.body = std::string(asset.content);
+  return reply;
+}
+
+}  // namespace hadal

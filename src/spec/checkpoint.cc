@@ -1,0 +1,119 @@
+#include "spec/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/file.h"
+
+namespace hadal {
+namespace {
+
+Error tensor_error(std::string_view file, std::string_view name, std::string_view expected, std::string_view found,
+                   ErrorKind kind = ErrorKind::invalid) {
+  return Error{kind, fmt::format("{}: tensor {}: expected {}, found {}", file, name, expected, found)};
+}
+
+bool is_weight(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16 || dtype == DType::f8_e4m3;
+}
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+Result<std::vector<float>> read_scales(const TensorSource& source, const TensorSpec& spec, const ModelConfig& config) {
+  const std::string name = scale_name(spec);
+  const auto stored = source.find(name);
+  if (!stored) return tensor_error(source.subject(), name, "the scales of an fp8 tensor", "none", ErrorKind::not_found);
+  const std::vector<std::int64_t> shape = {ceil_div(spec.shape[0], config.weight_block_rows),
+                                           ceil_div(spec.shape[1], config.weight_block_cols)};
+  if (stored->shape != shape) return tensor_error(stored->file, name, shape_text(shape), shape_text(stored->shape));
+  if (!is_floating(stored->dtype))
+    return tensor_error(stored->file, name, "floating-point scales", name_of(stored->dtype));
+  std::vector<float> scales = floats_of(*stored);
+  for (std::size_t i = 0; i < scales.size(); ++i)
+    if (!std::isfinite(scales[i]) || scales[i] < 0)
+      return tensor_error(stored->file, name, "finite scales, not negative",
+                          fmt::format("{} at [{}, {}]", scales[i], static_cast<std::int64_t>(i) / shape[1],
+                                      static_cast<std::int64_t>(i) % shape[1]));
+  return scales;
+}
+
+}  // namespace
+
+Result<ModelConfig> read_model_config(const std::filesystem::path& directory) {
+  const std::filesystem::path path = directory / "config.json";
+  HADAL_ASSIGN(const std::string text, read_text_file(path, 16u << 20));
+  return parse_model_config(text, path.string());
+}
+
+Result<TensorView> find_tensor(const TensorSource& source, const TensorSpec& spec) {
+  auto stored = source.find(spec.name);
+  if (!stored)
+    return tensor_error(source.subject(), spec.name, shape_text(spec.shape), "no such tensor", ErrorKind::not_found);
+  if (stored->shape != spec.shape)
+    return tensor_error(stored->file, spec.name, shape_text(spec.shape), shape_text(stored->shape));
+  if (!is_weight(stored->dtype))
+    return tensor_error(stored->file, spec.name, "F32, F16, BF16 or F8_E4M3", name_of(stored->dtype),
+                        ErrorKind::unsupported);
+  return *std::move(stored);
+}
+
+std::string scale_name(const TensorSpec& spec) {
+  return spec.name + "_scale_inv";
+}
+
+Result<TensorReader> TensorReader::open(const TensorSource& source, const TensorSpec& spec, const ModelConfig& config) {
+  TensorReader reader;
+  HADAL_ASSIGN(reader.stored_, find_tensor(source, spec));
+  reader.rows_ = spec.shape[0];
+  reader.width_ = spec.shape.size() == 2 ? spec.shape[1] : 1;
+  if (reader.stored_.dtype != DType::f8_e4m3) return reader;
+  if (config.weight_format != WeightFormat::fp8_block || spec.shape.size() != 2)
+    return tensor_error(reader.stored_.file, spec.name,
+                        config.weight_format == WeightFormat::fp8_block
+                            ? "F32, F16 or BF16 for a vector"
+                            : "a quantization_config in config.json for fp8",
+                        config.weight_format == WeightFormat::fp8_block ? "F8_E4M3" : "none");
+  HADAL_ASSIGN(reader.scales_, read_scales(source, spec, config));
+  reader.block_rows_ = config.weight_block_rows;
+  reader.block_cols_ = config.weight_block_cols;
+  reader.scale_cols_ = ceil_div(reader.width_, reader.block_cols_);
+  return reader;
+}
+
+void TensorReader::read(std::int64_t first_row, std::int64_t rows, float* out) const {
+  HADAL_CHECK(first_row >= 0 && rows >= 0 && first_row + rows <= rows_);
+  const std::size_t row_bytes = static_cast<std::size_t>(width_) * size_bytes(stored_.dtype);
+  convert_to_f32(stored_.dtype, stored_.bytes.data() + static_cast<std::size_t>(first_row) * row_bytes,
+                 static_cast<std::size_t>(rows * width_), out);
+  if (scales_.empty()) return;
+  for (std::int64_t row = 0; row < rows; ++row) apply_scales(first_row + row, out + row * width_);
+}
+
+void TensorReader::apply_scales(std::int64_t row, float* out) const {
+  const float* scales = scales_.data() + row / block_rows_ * scale_cols_;
+  for (std::int64_t block = 0; block < scale_cols_; ++block) {
+    const std::int64_t end = std::min(width_, (block + 1) * block_cols_);
+    for (std::int64_t i = block * block_cols_; i < end; ++i) out[i] *= scales[block];
+  }
+}
+
+Status read_rows_f32(const TensorSource& source, const TensorSpec& spec, const ModelConfig& config,
+                     std::int64_t first_row, std::int64_t rows, float* out) {
+  HADAL_ASSIGN(const TensorReader reader, TensorReader::open(source, spec, config));
+  reader.read(first_row, rows, out);
+  return Done{};
+}
+
+Status check_checkpoint(const TensorSource& source, const ModelConfig& config, MtpLayers mtp) {
+  for (const TensorSpec& spec : tensor_table(config)) {
+    if (spec.layer >= config.num_hidden_layers && mtp == MtpLayers::leave_out) continue;
+    if (spec.optional && !source.find(spec.name)) continue;
+    if (auto reader = TensorReader::open(source, spec, config); !reader.ok()) return std::move(reader).error();
+  }
+  return Done{};
+}
+
+}  // namespace hadal

@@ -1,0 +1,89 @@
+// What a model is, as data: the fields of DeepSeek's config.json, checked.
+//
+// Versions of the family differ by the named enum fields below and by nothing
+// else; no code asks "which version is this?". An unknown value is an error that
+// names it. Field names keep their config.json spelling.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace hadal {
+
+enum class ModelType { deepseek_v2, deepseek_v3 };
+enum class AttentionKind { mla };
+enum class ResidualKind { single_stream };
+enum class RopeLayout { interleaved };                                 // adjacent pairs (MODELS.md 2.5)
+enum class ScoringFunc { softmax, sigmoid };
+enum class TopkMethod { greedy, group_limited_greedy, noaux_tc };
+enum class WeightFormat { plain, fp8_block };                          // plain: bf16, f16 or f32 as stored
+
+struct YarnScaling {  // rope_scaling of type "yarn" (MODELS.md 3)
+  double factor = 1;
+  int original_max_position_embeddings = 4096;
+  double beta_fast = 32, beta_slow = 1;
+  double mscale = 1, mscale_all_dim = 0;
+
+  friend bool operator==(const YarnScaling&, const YarnScaling&) = default;
+};
+
+struct ModelConfig {
+  ModelType model_type = ModelType::deepseek_v3;
+  AttentionKind attention_kind = AttentionKind::mla;
+  ResidualKind residual_kind = ResidualKind::single_stream;
+  RopeLayout rope_layout = RopeLayout::interleaved;
+
+  int vocab_size = 0, hidden_size = 0, intermediate_size = 0, moe_intermediate_size = 0;
+  int num_hidden_layers = 0, num_attention_heads = 0;
+  int q_lora_rank = 0;  // 0: no query rank (q_proj instead of q_a/q_b)
+  int kv_lora_rank = 0, qk_nope_head_dim = 0, qk_rope_head_dim = 0, v_head_dim = 0;
+
+  int n_routed_experts = 0;  // 0: every layer is dense
+  int n_shared_experts = 0, num_experts_per_tok = 0;
+  int first_k_dense_replace = 0, moe_layer_freq = 1;
+  int n_group = 1, topk_group = 1;
+  ScoringFunc scoring_func = ScoringFunc::sigmoid;
+  TopkMethod topk_method = TopkMethod::noaux_tc;
+  bool norm_topk_prob = true;
+  double routed_scaling_factor = 1;
+
+  double rms_norm_eps = 1e-6, rope_theta = 10000;
+  std::optional<YarnScaling> rope_scaling;
+  int max_position_embeddings = 0;
+  bool tie_word_embeddings = false;
+  int num_nextn_predict_layers = 0;  // multi-token-prediction layers, stored after the main ones
+
+  TokenId bos_token_id{0};
+  std::vector<TokenId> eos_token_ids;
+  WeightFormat weight_format = WeightFormat::plain;
+  int weight_block_rows = 128, weight_block_cols = 128;  // of fp8_block
+
+  int qk_head_dim() const { return qk_nope_head_dim + qk_rope_head_dim; }
+  int latent_row_width() const { return kv_lora_rank + qk_rope_head_dim; }  // what the cache keeps of a token and layer
+  // MoE iff n_routed_experts, layer >= first_k_dense_replace and layer % moe_layer_freq == 0. MTP layers are MoE alike.
+  bool is_moe_layer(int layer) const {
+    return n_routed_experts > 0 && layer >= first_k_dense_replace && layer % moe_layer_freq == 0;
+  }
+
+  friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
+};
+
+// Reads config.json text. `subject` names the file in errors. Refuses unknown enum values, absent or impossible sizes
+// (ErrorKind::unsupported / invalid); accepts both `rope_scaling` (as DeepSeek publishes) and the defaults of absent fields.
+Result<ModelConfig> parse_model_config(std::string_view json, std::string_view subject);
+
+// The config.json that parse_model_config reads back unchanged, in DeepSeek's published spelling.
+std::string write_model_config(const ModelConfig& config);
+
+// The factor on q·k: qk_head_dim^-0.5 * m^2, m = 0.1 * mscale_all_dim * ln(factor) + 1 (MODELS.md 2.6).
+float softmax_scale(const ModelConfig& config);
+
+// qk_rope_head_dim / 2 inverse frequencies, after YaRN (MODELS.md 3). Computed in double, rounded once.
+std::vector<float> rope_inverse_frequencies(const ModelConfig& config);
+
+}  // namespace hadal

@@ -1,0 +1,254 @@
+#include "trainer/data_source.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "text/utf8.h"
+#include "trainer/tasks/drills.h"
+#include "trainer/tasks/generators.h"
+#include "trainer/tasks/story_templates.h"
+#include "trainer/tasks/task_item.h"
+
+namespace hadal {
+namespace {
+
+constexpr std::size_t kPartBytes = 2048;  // of a document: about a row of 512 tokens
+
+// The random numbers of the n-th item of a source.
+Rng stream_of(std::uint64_t seed, std::uint64_t n) {
+  return Rng(seed ^ (n * 0x9e3779b97f4a7c15ULL));
+}
+
+// Nothing: held out, or not to be worked out.
+Result<std::optional<SourceText>> worked_out(TaskItem item, const QuestionFilter& held_out) {
+  if (held_out.is_held_out(item)) return std::optional<SourceText>();
+  Result<WorkedExample> worked = work_out(item);
+  if (!worked.ok() && worked.error().kind == ErrorKind::unsupported) return std::optional<SourceText>();
+  if (!worked.ok()) return std::move(worked).error();
+  return std::optional<SourceText>(QuestionText{std::move(item.question), std::move(worked).value()});
+}
+
+// Lines of task files in one block of memory: parsed again when they are drawn, because half a million parsed items
+// would take ten times the room.
+class TaskSource final : public DataSource {
+ public:
+  static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed,
+                                                  const QuestionFilter& held_out) {
+    auto source = std::make_unique<TaskSource>();
+    source->held_out_ = &held_out;
+    source->seed_ = seed;
+    source->name_ = recipe.name;
+    source->begins_.push_back(0);
+    for (const std::filesystem::path& path : recipe.paths) {
+      HADAL_ASSIGN(TaskReader reader, TaskReader::open(path.string()));
+      for (;;) {
+        HADAL_ASSIGN(const std::optional<TaskItem> item, reader.next());
+        if (!item) break;
+        source->lines_ += reader.line();
+        source->begins_.push_back(source->lines_.size());
+      }
+    }
+    if (source->size() == 0)
+      return Error{ErrorKind::invalid, fmt::format("source {}: expected questions, found empty files", recipe.name)};
+    return std::unique_ptr<DataSource>(std::move(source));
+  }
+
+  std::uint64_t size() const override { return begins_.size() - 1; }
+
+  Result<std::optional<SourceText>> text(std::uint64_t n) const override {
+    const std::uint64_t round = n / size();
+    const std::uint64_t i = permuted(Rng(seed_, round).next_u64(), size(), n % size());
+    const std::string_view line = std::string_view(lines_).substr(begins_[i], begins_[i + 1] - begins_[i]);
+    HADAL_ASSIGN(TaskItem item, parse_task_item(line, name_));
+    return worked_out(std::move(item), *held_out_);
+  }
+
+ private:
+  std::uint64_t seed_ = 0;
+  const QuestionFilter* held_out_ = nullptr;
+  std::string name_, lines_;
+  std::vector<std::size_t> begins_;  // of line i in lines_; one more at the end
+};
+
+class TextSource final : public DataSource {
+ public:
+  static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed) {
+    auto source = std::make_unique<TextSource>();
+    source->seed_ = seed;
+    for (const std::filesystem::path& path : recipe.paths) {
+      HADAL_ASSIGN(std::string text, read_text_file(path, std::uint64_t{1} << 30));
+      if (const std::size_t valid = valid_utf8_bytes(text); valid != text.size())
+        return Error{ErrorKind::invalid, fmt::format("{}: expected UTF-8, found an ill-formed byte at offset {}",
+                                                     path.filename().string(), valid)};
+      source->cut(std::move(text));
+    }
+    if (source->size() == 0)
+      return Error{ErrorKind::invalid, fmt::format("source {}: expected text, found empty files", recipe.name)};
+    return std::unique_ptr<DataSource>(std::move(source));
+  }
+
+  std::uint64_t size() const override { return parts_.size(); }
+
+  Result<std::optional<SourceText>> text(std::uint64_t n) const override {
+    const std::uint64_t key = Rng(seed_, n / size()).next_u64();
+    const Part& part = parts_[permuted(key, size(), n % size())];
+    const std::string& document = documents_[part.document];
+    return std::optional<SourceText>(
+        DocumentText{document.substr(part.begin, part.end - part.begin), part.end == document.size(), {}});
+  }
+
+ private:
+  struct Part {
+    std::size_t document, begin, end;
+  };
+  // After a line break or a blank where there is one, never inside a character.
+  void cut(std::string text) {
+    std::size_t begin = 0;
+    while (begin < text.size()) {
+      std::size_t end = std::min(text.size(), begin + kPartBytes);
+      if (end < text.size()) {
+        const std::size_t white = text.find_last_of("\n ", end - 1);
+        if (white != std::string::npos && white > begin + kPartBytes / 2) end = white + 1;
+        while ((static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+      }
+      parts_.push_back({documents_.size(), begin, end});
+      begin = end;
+    }
+    documents_.push_back(std::move(text));
+  }
+
+  std::uint64_t seed_ = 0;
+  std::vector<std::string> documents_;
+  std::vector<Part> parts_;
+};
+
+// Word problems from templates; languages take turns, so that each gets the same share.
+class StorySource final : public DataSource {
+ public:
+  StorySource(StoryTemplates templates, std::vector<std::string> languages, std::uint64_t seed)
+      : templates_(std::move(templates)), languages_(std::move(languages)), seed_(seed) {}
+
+  static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed) {
+    HADAL_ASSIGN(StoryTemplates templates, StoryTemplates::load(recipe.paths.front().string()));
+    std::vector<std::string> languages = recipe.languages.empty() ? templates.languages() : recipe.languages;
+    for (const std::string& language : languages)
+      if (std::find(templates.languages().begin(), templates.languages().end(), language) ==
+          templates.languages().end())
+        return Error{ErrorKind::invalid, fmt::format("source {}: languages: expected one of {}, found {}", recipe.name,
+                                                     fmt::join(templates.languages(), " "), language)};
+    return std::unique_ptr<DataSource>(std::make_unique<StorySource>(std::move(templates), std::move(languages), seed));
+  }
+
+  std::uint64_t size() const override { return 0; }
+
+  Result<std::optional<SourceText>> text(std::uint64_t n) const override {
+    Rng rng = stream_of(seed_, n);
+    HADAL_ASSIGN(TaskItem item, templates_.make(languages_[n % languages_.size()], rng));
+    HADAL_ASSIGN(WorkedExample worked, work_out(item));
+    return std::optional<SourceText>(QuestionText{std::move(item.question), std::move(worked)});
+  }
+
+ private:
+  StoryTemplates templates_;
+  std::vector<std::string> languages_;
+  std::uint64_t seed_;
+};
+
+// Questions of one gym task, made natively.
+class MadeTaskSource final : public DataSource {
+ public:
+  MadeTaskSource(std::string task, std::vector<std::string> words, std::uint64_t seed, const QuestionFilter& held_out)
+      : task_(std::move(task)), words_(std::move(words)), seed_(seed), held_out_(held_out) {}
+
+  static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed,
+                                                  const QuestionFilter& held_out) {
+    std::vector<std::string> words;
+    if (!recipe.paths.empty()) {
+      HADAL_ASSIGN(words, load_words(recipe.paths.front().string()));
+    }
+    Rng rng(seed);
+    HADAL_RETURN_IF_ERROR(make_task(recipe.generator, words, rng));  // words that are needed and absent show here
+    return std::unique_ptr<DataSource>(
+        std::make_unique<MadeTaskSource>(recipe.generator, std::move(words), seed, held_out));
+  }
+
+  std::uint64_t size() const override { return 0; }
+
+  Result<std::optional<SourceText>> text(std::uint64_t n) const override {
+    Rng rng = stream_of(seed_, n);
+    HADAL_ASSIGN(TaskItem item, make_task(task_, words_, rng));
+    return worked_out(std::move(item), held_out_);
+  }
+
+ private:
+  std::string task_;
+  std::vector<std::string> words_;
+  std::uint64_t seed_;
+  const QuestionFilter& held_out_;
+};
+
+// Lines of bare arithmetic, several to a document so that they are met at many positions, as in worked steps.
+class DrillSource final : public DataSource {
+ public:
+  explicit DrillSource(std::uint64_t seed) : seed_(seed) {}
+
+  std::uint64_t size() const override { return 0; }
+
+  Result<std::optional<SourceText>> text(std::uint64_t n) const override {
+    Rng rng = stream_of(seed_, n);
+    DocumentText document;
+    const auto bytes = static_cast<std::size_t>(rng.next_in(40, 240));
+    while (document.text.size() < bytes) {
+      const Drill drill = make_drill(rng);
+      document.given.emplace_back(document.text.size(), document.text.size() + drill.given.size());
+      document.text += drill.given + drill.worked + "\n";
+    }
+    return std::optional<SourceText>(std::move(document));
+  }
+
+ private:
+  std::uint64_t seed_;
+};
+
+}  // namespace
+
+// A Feistel network over the next even number of bits; values beyond size walk on until they fall inside (4 tries at
+// most on average, because 2^bits < 4 size).
+std::uint64_t permuted(std::uint64_t key, std::uint64_t size, std::uint64_t position) {
+  if (size <= 1) return 0;
+  const int half = (std::bit_width(size - 1) + 1) / 2;
+  const std::uint64_t mask = (std::uint64_t{1} << half) - 1;
+  std::uint64_t x = position;
+  do {
+    std::uint64_t left = x >> half, right = x & mask;
+    for (std::uint64_t round = 0; round < 4; ++round) {
+      const std::uint64_t mixed = Rng(key ^ right, round).next_u64() & mask;
+      left = std::exchange(right, left ^ mixed);
+    }
+    x = left << half | right;
+  } while (x >= size);
+  return x;
+}
+
+Result<std::unique_ptr<DataSource>> open_source(const SourceRecipe& recipe, std::uint64_t seed,
+                                                const QuestionFilter& held_out) {
+  switch (recipe.kind) {
+    case SourceKind::tasks:
+      return TaskSource::open(recipe, seed, held_out);
+    case SourceKind::text:
+      return TextSource::open(recipe, seed);
+    case SourceKind::generator:
+      break;
+  }
+  if (recipe.generator == "word_problems") return StorySource::open(recipe, seed);
+  if (recipe.generator == "drills") return std::unique_ptr<DataSource>(std::make_unique<DrillSource>(seed));
+  return MadeTaskSource::open(recipe, seed, held_out);
+}
+
+}  // namespace hadal

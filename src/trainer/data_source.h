@@ -1,0 +1,35 @@
+// Where examples come from: task files, generators, plain text. Each is an endless stream with random access.
+//
+// The n-th text of a source is a pure function of (seed, n), so a run resumes from one number a source. Files are gone
+// through whole, in a new order each time. Constant after opening: any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "trainer/example.h"
+#include "trainer/recipe.h"
+#include "trainer/tasks/question_filter.h"
+
+namespace hadal {
+
+class DataSource {
+ public:
+  virtual ~DataSource() = default;
+  // Nothing: item n cannot be worked out and is passed over.
+  virtual Result<std::optional<SourceText>> text(std::uint64_t n) const = 0;
+  // How many items until it repeats; 0: never.
+  virtual std::uint64_t size() const = 0;
+};
+
+// Questions that `held_out` names are passed over; it must outlive the source.
+Result<std::unique_ptr<DataSource>> open_source(const SourceRecipe& recipe, std::uint64_t seed,
+                                                const QuestionFilter& held_out);
+
+// A permutation of [0, size) by key, without a table: position -> element.
+std::uint64_t permuted(std::uint64_t key, std::uint64_t size, std::uint64_t position);
+
+}  // namespace hadal

@@ -1,0 +1,66 @@
+// From a question with worked steps, or a document, to the tokens that are trained on.
+//
+// The form is the chat format deepseek-r1 of text/chat_format.h, the one inference uses: its prompt ends in
+// "<think>\n", its completion is reasoning, "\n</think>\n\n", answer, end of sentence. The two are encoded apart,
+// because at inference no merge can cross the end of the prompt. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "text/chat_format.h"
+#include "text/tokenizer.h"
+#include "trainer/tasks/worked_steps.h"
+
+namespace hadal {
+
+struct QuestionText {
+  std::string question;
+  WorkedExample worked;
+};
+struct DocumentText {  // or a part of one
+  std::string text;
+  bool ends = true;                                        // with the document
+  std::vector<std::pair<std::size_t, std::size_t>> given;  // bytes [begin, end) that nobody could predict: not learned
+};
+using SourceText = std::variant<QuestionText, DocumentText>;
+
+enum class TokenPart : std::uint8_t {
+  prompt,  // learned where everything is trained on
+  answer,  // always learned: reasoning, answer, document
+  given,   // never learned
+};
+
+struct TrainingExample {
+  std::vector<TokenId> tokens;
+  std::vector<TokenPart> parts;  // one a token
+};
+
+class ExampleEncoder {
+ public:
+  // Error: the tokenizer lacks a control token of the form.
+  static Result<ExampleEncoder> create(Tokenizer tokenizer);
+
+  Result<TrainingExample> encode(const QuestionText& text) const;
+  // BOS, text, and EOS where the document ends; cut into pieces of at most max_tokens.
+  std::vector<TrainingExample> encode(const DocumentText& text, int max_tokens) const;
+
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+  TokenId bos() const { return bos_; }
+  TokenId eos() const { return eos_; }
+
+ private:
+  Status append_by_letters(const Prompt& completion, std::string_view answer, std::vector<TokenId>& out) const;
+  explicit ExampleEncoder(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}
+
+  Tokenizer tokenizer_;
+  const ChatFormat* format_ = nullptr;
+  TokenId bos_{}, eos_{};
+};
+
+}  // namespace hadal

@@ -1,0 +1,68 @@
+// AdamW and Muon over flat parameters: clip, update, and leave the gradients at zero.
+//
+// AdamW (decoupled decay, on tensors of two or more dimensions) takes everything, or under Muon what is no hidden
+// matrix: embedding, head, router, norms. Muon (MODELS.md 11.4, Moonlight's scale): M = mu M + g, update
+// 0.2 sqrt(max(rows, cols)) NS(g + mu M), so that both move weights by about 0.2-0.4 of the learning rate.
+// Results do not depend on the number of threads. One caller; the Compute's pool does the work.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/compute.h"
+#include "trainer/muon.h"
+#include "trainer/recipe.h"
+#include "trainer/training_model.h"
+
+namespace hadal {
+
+struct OptimizerState {  // all that a resumed run needs besides the parameters
+  OptimizerKind kind = OptimizerKind::adamw;
+  std::int64_t steps = 0;
+  std::vector<float> first;   // [parameters] mean of gradients, or Muon's momentum
+  std::vector<float> second;  // mean of squares, of AdamW's slots only, one after another
+};
+
+class Optimizer {
+ public:
+  // `slots` must outlive the optimiser. State starts at zero.
+  Optimizer(const Compute& compute, std::span<const ParameterSlot> slots, OptimizerKind kind);
+
+  // The L2 norm over all trained gradients; not finite where one is not.
+  double gradient_norm(std::span<const float> gradients);
+
+  // One step at recipe.learning_rate * factor. `norm` is gradient_norm()'s; gradients are zero afterwards.
+  void step(const OptimizerRecipe& recipe, double factor, double norm, std::span<float> parameters,
+            std::span<float> gradients);
+
+  const OptimizerState& state() const { return state_; }
+  // False: of another kind or size.
+  bool restore(OptimizerState state);
+
+  static bool is_muon_matrix(const TensorSpec& tensor);
+
+ private:
+  struct Chunk {  // of one slot, for AdamW and for sums
+    std::size_t begin, count, second;
+    bool adamw, decay;
+  };
+  struct Group {  // matrices of one shape, for Muon
+    int rows, cols;
+    std::vector<std::size_t> offsets;
+  };
+  void adamw(const OptimizerRecipe& recipe, double factor, float clip, std::span<float> parameters,
+             std::span<float> gradients);
+  void muon(const Group& group, const OptimizerRecipe& recipe, double factor, float clip, std::span<float> parameters,
+            std::span<float> gradients);
+
+  Compute compute_;
+  std::vector<Chunk> chunks_;
+  std::vector<Group> groups_;
+  std::vector<double> sums_;  // a chunk each
+  NewtonSchulz newton_schulz_;
+  std::vector<float> updates_;  // [matrices of a group, rows, cols]
+  OptimizerState state_;
+};
+
+}  // namespace hadal

@@ -1,0 +1,252 @@
+#include "trainer/recipe.h"
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "trainer/recipe_table.h"
+#include "trainer/tasks/generators.h"
+
+namespace hadal {
+namespace {
+
+constexpr std::int64_t kMany = std::int64_t{1} << 50;
+
+std::vector<std::filesystem::path> paths_of(RecipeTable& table, std::string_view key,
+                                            const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> out;
+  for (const std::string& path : table.texts(key)) out.push_back((folder / path).lexically_normal());
+  return out;
+}
+
+Result<SourceRecipe> parse_source(const toml::table& toml, const std::string& subject,
+                                  const std::filesystem::path& folder) {
+  RecipeTable table(toml, subject);
+  SourceRecipe source;
+  source.name = table.text("name", std::nullopt);
+  source.kind = static_cast<SourceKind>(table.choice("kind", 0, {"tasks", "generator", "text"}));
+  source.paths = paths_of(table, "paths", folder);
+  if (source.kind == SourceKind::generator) {
+    std::vector<std::string_view> names{"word_problems", "drills"};
+    names.insert(names.end(), generated_tasks().begin(), generated_tasks().end());
+    source.generator = names[static_cast<std::size_t>(table.choice("generator", 0, names))];
+    source.languages = table.texts("languages");
+    if (source.generator == "word_problems" && source.paths.size() != 1) table.fail("paths", "one templates.json");
+  } else if (source.paths.empty()) {
+    table.fail("paths", "a list of files");
+  }
+  HADAL_RETURN_IF_ERROR(table.finish());
+  return source;
+}
+
+OptimizerRecipe parse_optimizer(RecipeTable& table) {
+  OptimizerRecipe o;
+  o.kind = static_cast<OptimizerKind>(table.choice("optimizer", 0, {"adamw", "muon"}));
+  o.learning_rate = table.number("learning_rate", o.learning_rate, 0, 10);
+  o.adamw_learning_rate = table.number("adamw_learning_rate", 0, 0, 10);
+  o.beta1 = table.number("beta1", o.beta1, 0, 0.99999);
+  o.beta2 = table.number("beta2", o.beta2, 0, 0.99999);
+  o.epsilon = table.number("epsilon", o.epsilon, 1e-30, 1);
+  o.weight_decay = table.number("weight_decay", o.weight_decay, 0, 10);
+  o.momentum = table.number("momentum", o.momentum, 0, 0.99999);
+  o.newton_schulz_steps = static_cast<int>(table.integer("newton_schulz_steps", o.newton_schulz_steps, 1, 20));
+  o.clip_norm = table.number("clip_norm", o.clip_norm, 0, 1e9);
+  return o;
+}
+
+ScheduleRecipe parse_schedule(RecipeTable& table) {
+  ScheduleRecipe s;
+  s.kind = static_cast<ScheduleKind>(table.choice("schedule", 3, {"constant", "linear", "cosine", "wsd"}));
+  s.warmup = table.number("warmup", s.warmup, 0, 1);
+  s.decay = table.number("decay", s.decay, 0, 1);
+  s.final_ratio = table.number("final_ratio", s.final_ratio, 0, 1);
+  return s;
+}
+
+// A table of weights by source name; sources that it leaves out weigh nothing.
+Result<std::vector<double>> parse_weights(const toml::table& toml, const std::string& subject,
+                                          const std::vector<SourceRecipe>& sources) {
+  RecipeTable table(toml, subject);
+  std::vector<double> weights;
+  double sum = 0;
+  for (const SourceRecipe& source : sources) {
+    weights.push_back(table.number(source.name, 0, 0, 1e9));
+    sum += weights.back();
+  }
+  HADAL_RETURN_IF_ERROR(table.finish());
+  if (sum <= 0) return Error{ErrorKind::invalid, subject + ": expected a source of positive weight, found none"};
+  for (double& w : weights) w /= sum;
+  return weights;
+}
+
+Status parse_mixture(RecipeTable& table, const std::vector<SourceRecipe>& sources, StageRecipe& stage) {
+  if (const toml::table* mixture = table.table("mixture")) {
+    HADAL_ASSIGN(stage.weights, parse_weights(*mixture, table.subject() + ": mixture", sources));
+  } else {
+    stage.weights.assign(sources.size(), 1.0 / static_cast<double>(sources.size()));
+  }
+  stage.weights_at_end = stage.weights;
+  if (const toml::table* mixture = table.table("mixture_at_end")) {
+    HADAL_ASSIGN(stage.weights_at_end, parse_weights(*mixture, table.subject() + ": mixture_at_end", sources));
+  }
+  return Done{};
+}
+
+Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subject,
+                                const std::vector<SourceRecipe>& sources) {
+  RecipeTable table(toml, subject);
+  StageRecipe stage;
+  const int kind = table.choice("kind", 0, {"pretrain", "sft"});
+  stage.name = table.text("name", kind == 0 ? "pretrain" : "sft");
+  stage.train_on = static_cast<TrainOn>(table.choice("train_on", kind, {"all", "answers"}));
+  stage.steps = table.integer("steps", 0, 0, kMany);
+  stage.tokens = table.integer("tokens", 0, 0, kMany);
+  stage.minutes = table.number("minutes", 0, 0, 1e7);
+  stage.batch_tokens = static_cast<int>(table.integer("batch_tokens", stage.batch_tokens, 1, 1 << 24));
+  stage.sequence_tokens =
+      static_cast<int>(table.integer("sequence_tokens", stage.sequence_tokens, 2, stage.batch_tokens));
+  stage.optimizer = parse_optimizer(table);
+  stage.schedule = parse_schedule(table);
+  stage.balance_rate = table.number("balance_rate", stage.balance_rate, 0, 1);
+  stage.sequence_balance_alpha = table.number("sequence_balance_alpha", stage.sequence_balance_alpha, 0, 10);
+  stage.mtp_weight = table.number("mtp_weight", 0, 0, 10);
+  const Status mixture = parse_mixture(table, sources, stage);
+  HADAL_RETURN_IF_ERROR(table.finish());
+  HADAL_RETURN_IF_ERROR(mixture);
+  if (stage.steps == 0 && stage.tokens == 0 && stage.minutes == 0)
+    return Error{ErrorKind::invalid, subject + ": expected steps, tokens or minutes, found none"};
+  return stage;
+}
+
+Json json_of(const toml::node& node) {
+  if (const auto* table = node.as_table()) {
+    Json out = Json::object();
+    for (const auto& [key, value] : *table) out[std::string(key.str())] = json_of(value);
+    return out;
+  }
+  if (const auto* array = node.as_array()) {
+    Json out = Json::array();
+    for (const toml::node& value : *array) out.push_back(json_of(value));
+    return out;
+  }
+  if (const auto* value = node.as_string()) return value->get();
+  if (const auto* value = node.as_integer()) return value->get();
+  if (const auto* value = node.as_floating_point()) return value->get();
+  if (const auto* value = node.as_boolean()) return value->get();
+  return toml_excerpt(node);  // dates: model_config refuses them by name
+}
+
+Status parse_tokenizer(const toml::table* toml, const std::string& subject, const std::filesystem::path& folder,
+                       Recipe& recipe) {
+  if (toml == nullptr) return Error{ErrorKind::invalid, subject + ": expected a table, found nothing"};
+  RecipeTable table(*toml, subject);
+  if (table.has("path")) {
+    recipe.tokenizer_path = (folder / table.text("path", std::nullopt)).lexically_normal();
+  } else {
+    recipe.tokenizer_vocab_size = static_cast<int>(table.integer("vocab_size", std::nullopt, 300, 1 << 20));
+    recipe.tokenizer_sample_bytes = table.integer("sample_bytes", recipe.tokenizer_sample_bytes, 1000, kMany);
+  }
+  return table.finish();
+}
+
+Status parse_sources(const std::vector<const toml::table*>& tables, const std::string& subject,
+                     const std::filesystem::path& folder, Recipe& recipe) {
+  for (const toml::table* toml : tables) {
+    HADAL_ASSIGN(SourceRecipe source,
+                 parse_source(*toml, fmt::format("{}: source[{}]", subject, recipe.sources.size()), folder));
+    for (const SourceRecipe& other : recipe.sources)
+      if (other.name == source.name)
+        return Error{ErrorKind::invalid,
+                     fmt::format("{}: source: expected different names, found \"{}\" twice", subject, source.name)};
+    recipe.sources.push_back(std::move(source));
+  }
+  if (recipe.sources.empty()) return Error{ErrorKind::invalid, subject + ": expected a [[source]], found none"};
+  return Done{};
+}
+
+Status parse_run(RecipeTable& table, const std::filesystem::path& folder, Recipe& recipe) {
+  recipe.name = table.text("name", recipe.file.stem().string());
+  recipe.output = (folder / table.text("output", std::nullopt)).lexically_normal();
+  recipe.work = (folder / table.text("work", std::nullopt)).lexically_normal();
+  recipe.seed = static_cast<std::uint64_t>(table.integer("seed", 1, 0, INT64_MAX));
+  recipe.exact = table.choice("arithmetic", 0, {"fast", "exact"}) == 1;
+  recipe.init_std = table.number("init_std", recipe.init_std, 0, 10);
+  recipe.temperature = table.number("temperature", recipe.temperature, 0, 2);
+  recipe.checkpoint_minutes = table.number("checkpoint_minutes", recipe.checkpoint_minutes, 0, 1e6);
+  recipe.checkpoint_steps = static_cast<int>(table.integer("checkpoint_steps", 0, 0, 1 << 30));
+  recipe.keep_checkpoints = static_cast<int>(table.integer("keep_checkpoints", 2, 1, 1000));
+  if (table.has("held_out")) recipe.held_out = (folder / table.text("held_out", std::nullopt)).lexically_normal();
+  recipe.eval_paths = paths_of(table, "eval_paths", folder);
+  recipe.eval_every = static_cast<int>(table.integer("eval_every", 0, 0, 1 << 30));
+  recipe.eval_items = static_cast<int>(table.integer("eval_items", recipe.eval_items, 1, 1 << 20));
+  recipe.watts = table.number("watts", 0, 0, 1e9);
+  recipe.price_per_kwh = table.number("price_per_kwh", 0, 0, 1e6);
+  return Done{};
+}
+
+}  // namespace
+
+Result<Recipe> parse_recipe(std::string_view text, const std::filesystem::path& file) {
+  const std::string subject = file.filename().string();
+  const toml::parse_result parsed = toml::parse(text, subject);
+  if (!parsed) {
+    const toml::parse_error& error = parsed.error();
+    return Error{ErrorKind::invalid,
+                 fmt::format("{}: not TOML: line {}, column {}: {}", subject, error.source().begin.line,
+                             error.source().begin.column, error.description())};
+  }
+  RecipeTable table(parsed.table(), subject);
+  Recipe recipe;
+  recipe.file = file;
+  const std::filesystem::path folder = file.parent_path();
+  HADAL_RETURN_IF_ERROR(parse_run(table, folder, recipe));
+  const toml::table* tokenizer = table.table("tokenizer");
+  const toml::table* model = table.table("model");
+  const auto sources = table.tables("source");
+  const auto stages = table.tables("stage");
+  HADAL_RETURN_IF_ERROR(table.finish());
+  HADAL_RETURN_IF_ERROR(parse_tokenizer(tokenizer, subject + ": tokenizer", folder, recipe));
+  if (model == nullptr) return Error{ErrorKind::invalid, subject + ": model: expected a table, found nothing"};
+  recipe.model_json = json_of(*model).dump();
+  HADAL_RETURN_IF_ERROR(parse_sources(sources, subject, folder, recipe));
+  for (const toml::table* toml : stages) {
+    HADAL_ASSIGN(StageRecipe stage,
+                 parse_stage(*toml, fmt::format("{}: stage[{}]", subject, recipe.stages.size()), recipe.sources));
+    recipe.stages.push_back(std::move(stage));
+  }
+  if (recipe.stages.empty()) return Error{ErrorKind::invalid, subject + ": expected a [[stage]], found none"};
+  // The tokenizer has the last word on sizes; this finds the wrong keys and values before anything is opened.
+  HADAL_RETURN_IF_ERROR(recipe_model_config(
+      recipe, {recipe.tokenizer_vocab_size > 0 ? recipe.tokenizer_vocab_size : 1 << 20, TokenId{0}, TokenId{1}}));
+  return recipe;
+}
+
+Result<Recipe> read_recipe(const std::filesystem::path& file) {
+  HADAL_ASSIGN(const std::string text, read_text_file(file, 1 << 20));
+  return parse_recipe(text, file);
+}
+
+Result<ModelConfig> recipe_model_config(const Recipe& recipe, const TokenizerFacts& tokenizer) {
+  const std::string subject = recipe.file.filename().string() + ": model";
+  HADAL_ASSIGN(Json json, parse_json(recipe.model_json, subject));
+  const Json given = json;
+  for (const char* key : {"vocab_size", "bos_token_id", "eos_token_id", "architectures"})
+    if (json.contains(key))
+      return Error{ErrorKind::invalid, fmt::format("{}: {}: expected nothing (it comes from the tokenizer), found {}",
+                                                   subject, key, json_excerpt(json[key]))};
+  if (!json.contains("model_type")) json["model_type"] = "deepseek_v3";
+  json["vocab_size"] = tokenizer.vocab_size;
+  json["bos_token_id"] = index(tokenizer.bos);
+  json["eos_token_id"] = index(tokenizer.eos);
+  HADAL_ASSIGN(ModelConfig config, parse_model_config(json.dump(), subject));
+  // What config.json would not say back is a key that nothing reads.
+  HADAL_ASSIGN(const Json written, parse_json(write_model_config(config), subject));
+  for (const auto& [key, value] : given.items())
+    if (!written.contains(key))
+      return Error{ErrorKind::invalid, fmt::format("{}: unknown key {}: expected a key of config.json", subject, key)};
+  if (config.weight_format != WeightFormat::plain)
+    return Error{ErrorKind::unsupported, subject + ": quantization_config: expected none, training writes bf16"};
+  return config;
+}
+
+}  // namespace hadal

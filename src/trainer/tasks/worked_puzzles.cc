@@ -1,0 +1,384 @@
+// Worked steps of the tasks about words, order and logic, and of countdown.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <map>
+#include <utility>
+
+#include "trainer/tasks/steps_writer.h"
+
+namespace hadal::steps {
+namespace {
+
+std::string joined(const std::vector<std::string>& parts, std::string_view separator) {
+  std::string text;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) text += separator;
+    text += parts[i];
+  }
+  return text;
+}
+
+std::vector<std::string> split_at(std::string_view text, std::string_view separator) {
+  std::vector<std::string> parts;
+  for (;;) {
+    const std::size_t at = text.find(separator);
+    parts.emplace_back(text.substr(0, at));
+    if (at == std::string_view::npos) return parts;
+    text.remove_prefix(at + separator.size());
+  }
+}
+
+// The characters of UTF-8 text.
+std::vector<std::string> characters(std::string_view text) {
+  std::vector<std::string> all;
+  for (const char c : text) {
+    const bool continues = (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+    if (continues && !all.empty()) {
+      all.back() += c;
+    } else {
+      all.emplace_back(1, c);
+    }
+  }
+  return all;
+}
+
+std::string ascii_lower(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  return text;
+}
+
+// With a space before each letter, the first too, so that a letter is the same token everywhere.
+std::string spelled(const std::vector<std::string>& letters) {
+  std::string text;
+  for (const std::string& letter : letters) text += " " + letter;
+  return text;
+}
+
+}  // namespace
+
+// ---- countdown ---------------------------------------------------------------------------------------------------
+
+namespace {
+struct Countdown {
+  std::vector<std::int64_t> numbers;
+  std::int64_t target = 0;
+};
+
+// "34 + 18 - 37": the numbers at `minus` (indices) subtracted, the others added.
+std::string signed_sum(const std::vector<std::int64_t>& numbers, const std::vector<std::size_t>& minus) {
+  std::string plus_text;
+  std::string minus_text;
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    if (std::find(minus.begin(), minus.end(), i) != minus.end()) {
+      minus_text += " - " + std::to_string(numbers[i]);
+    } else {
+      plus_text += (plus_text.empty() ? "" : " + ") + std::to_string(numbers[i]);
+    }
+  }
+  return plus_text + minus_text;
+}
+
+// Which numbers must be subtracted for + and - alone to reach the target: they sum to half of what the sum of all is
+// too much. That half is looked for among the numbers, then (with the target) as the one number that stays positive,
+// then as the sum of two.
+std::optional<std::vector<std::size_t>> find_subtracted(const Countdown& game, StepsWriter* writer) {
+  const std::vector<std::int64_t>& numbers = game.numbers;
+  std::int64_t total = numbers.front();
+  for (std::size_t i = 1; i < numbers.size(); ++i) total = writer->line(add(total, numbers[i]));
+  if (total < game.target) return std::nullopt;
+  if (total == game.target) return std::vector<std::size_t>{};
+  const std::int64_t excess = writer->line(subtract(total, game.target));
+  if (excess % 2 != 0) return std::nullopt;
+  const std::int64_t half = writer->append(divide(excess, 2));
+  const auto index_of = [&numbers](std::int64_t value, std::size_t from) -> std::optional<std::size_t> {
+    for (std::size_t i = from; i < numbers.size(); ++i) {
+      if (numbers[i] == value) return i;
+    }
+    return std::nullopt;
+  };
+  if (const auto single = index_of(half, 0)) return std::vector{*single};
+  const std::int64_t rest = writer->line(add(half, game.target));
+  if (const auto kept = index_of(rest, 0)) {
+    std::vector<std::size_t> minus;
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      if (i != *kept) minus.push_back(i);
+    }
+    return minus;
+  }
+  for (std::size_t i = 0; numbers.size() > 3 && i + 1 < numbers.size(); ++i) {
+    if (numbers[i] > half) continue;
+    const std::int64_t partner = writer->line(subtract(half, numbers[i]));
+    if (const auto second = index_of(partner, i + 1)) return std::vector{i, *second};
+  }
+  return std::nullopt;
+}
+}  // namespace
+
+Result<WorkedExample> work_countdown(const TaskItem& item) {
+  Countdown game;
+  if (!item.meta.is_object() || !item.meta.contains("numbers") || !item.meta["numbers"].is_array() ||
+      !item.meta.contains("target") || !item.meta["target"].is_number_integer()) {
+    return unreadable(item, "meta.numbers and meta.target");
+  }
+  game.target = item.meta["target"].get<std::int64_t>();
+  for (const nlohmann::json& number : item.meta["numbers"]) {
+    if (!number.is_number_integer() || std::abs(number.get<double>()) > 1e6)
+      return unreadable(item, "whole meta.numbers");
+    game.numbers.push_back(number.get<std::int64_t>());
+  }
+  if (game.numbers.size() < 2 || game.numbers.size() > 100 || !is_operand(game.target)) {
+    return unreadable(item, "two numbers or more");
+  }
+  StepsWriter writer;
+  if (const auto minus = find_subtracted(game, &writer)) {
+    std::string taken;
+    for (const std::size_t i : *minus) taken += "-" + std::to_string(game.numbers[i]);
+    if (!taken.empty()) writer.line(taken);
+    return WorkedExample{writer.text(), signed_sum(game.numbers, *minus)};
+  }
+  // A product or a quotient is needed: a solution is named, and its value worked out as the check.
+  writer.line("no");
+  const auto tokens = tokenize_expression(item.answer);
+  StepsWriter check = writer;
+  const std::optional<double> value = tokens ? evaluate_in_steps(*tokens, &check) : std::nullopt;
+  if (!value || *value != static_cast<double>(game.target))
+    return unreadable(item, "an answer that reaches the target");
+  return WorkedExample{check.text(), item.answer};
+}
+
+// ---- sorting and letters -----------------------------------------------------------------------------------------
+
+Result<WorkedExample> work_number_sorting(const TaskItem& item) {
+  const auto list = between(item.question, " order: ", "\n");
+  if (!list) return unreadable(item, "\"Sort these numbers in .. order: ..\"");
+  const bool ascending = item.question.starts_with("Sort these numbers in ascending");
+  std::vector<std::string> numbers = split_at(*list, ", ");
+  std::vector<std::string> negative;
+  std::vector<std::string> positive;
+  for (const std::string& number : numbers) (number.starts_with('-') ? negative : positive).push_back(number);
+  // First apart by sign, in the order in which the answer has them: half of the search is done then.
+  StepsWriter writer;
+  const auto write_group = [&writer](const std::vector<std::string>& group) {
+    if (!group.empty()) writer.line(joined(group, ", "));
+  };
+  write_group(ascending ? negative : positive);
+  write_group(ascending ? positive : negative);
+  const auto less = [](const std::string& x, const std::string& y) {
+    return std::strtod(x.c_str(), nullptr) < std::strtod(y.c_str(), nullptr);
+  };
+  std::stable_sort(numbers.begin(), numbers.end(),
+                   [&](const std::string& x, const std::string& y) { return ascending ? less(x, y) : less(y, x); });
+  return WorkedExample{writer.text(), "['" + joined(numbers, "', '") + "']"};
+}
+
+// A line a word: the word as the question has it, its letters with the count so far behind each hit, the count.
+Result<WorkedExample> work_letter_counting(const TaskItem& item) {
+  const auto letter = between(item.question, "letter \"", "\"");
+  const auto text = between(item.question, "in the text: \"", "\"?");
+  if (!letter || !text) return unreadable(item, "\"How many times does the letter .. appear in the text: ..\"");
+  StepsWriter writer;
+  int count = 0;
+  for (const std::string& word : split_at(*text, " ")) {
+    if (word.empty()) continue;
+    std::vector<std::string> letters = characters(ascii_lower(word));
+    for (std::string& one : letters)
+      if (one == *letter) one += std::to_string(++count);
+    writer.line(" " + word + ":" + spelled(letters) + "=" + std::to_string(count));
+  }
+  return WorkedExample{writer.text(), std::to_string(count)};
+}
+
+Result<WorkedExample> work_spell_backward(const TaskItem& item) {
+  const auto word = between(item.question, "nus): ", "");
+  if (!word || word->empty()) return unreadable(item, "\"Spell this word backward (example: sun -> nus): ..\"");
+  std::vector<std::string> letters = characters(*word);
+  StepsWriter writer;
+  writer.line(spelled(letters));
+  std::reverse(letters.begin(), letters.end());
+  writer.line(spelled(letters));
+  return WorkedExample{writer.text(), joined(letters, ""), /*answer_by_letters=*/true};
+}
+
+// ---- family ------------------------------------------------------------------------------------------------------
+
+namespace {
+struct Couple {
+  std::string husband, wife;
+  std::vector<std::string> children;
+  bool has(const std::string& person) const { return person == husband || person == wife; }
+  bool has_child(const std::string& person) const {
+    return std::find(children.begin(), children.end(), person) != children.end();
+  }
+};
+
+std::optional<std::vector<Couple>> read_family(std::string_view text) {
+  std::vector<Couple> couples;
+  for (std::string sentence : split_at(text, ". ")) {
+    while (!sentence.empty() && (sentence.back() == '.' || sentence.back() == '\n')) sentence.pop_back();
+    if (const auto names = split_at(sentence, " is married to "); names.size() == 2) {
+      couples.push_back({names[0], names[1], {}});
+    } else if (const auto children = between(sentence, " called ", ""); children && !couples.empty()) {
+      for (const std::string& part : split_at(*children, " and ")) {
+        for (const std::string& child : split_at(part, ", ")) couples.back().children.push_back(child);
+      }
+    } else {
+      return std::nullopt;
+    }
+  }
+  return couples;
+}
+
+// The path from `one` to `other`, each step downwards written as "parent > child"; nothing if they are not related
+// in one of the ways the task asks for.
+std::optional<std::string> family_path(const std::vector<Couple>& couples, const std::string& one,
+                                       const std::string& other) {
+  for (const Couple& couple : couples) {
+    if (couple.has(one) && couple.has(other)) return couple.husband + " = " + couple.wife;
+    if (couple.has(one) && couple.has_child(other)) return one + " > " + other;
+    if (couple.has(other) && couple.has_child(one)) return other + " > " + one;
+    if (couple.has_child(one) && couple.has_child(other)) return couple.husband + " > " + one + ", " + other;
+  }
+  for (const Couple& elders : couples) {
+    for (const Couple& parents : couples) {
+      for (const std::string& parent : {parents.husband, parents.wife}) {
+        if (elders.has(one) && elders.has_child(parent) && parents.has_child(other)) {
+          return one + " > " + parent + " > " + other;
+        }
+        if (elders.has(other) && elders.has_child(parent) && parents.has_child(one)) {
+          return other + " > " + parent + " > " + one;
+        }
+      }
+    }
+  }
+  return std::nullopt;
+}
+}  // namespace
+
+Result<WorkedExample> work_family_relationships(const TaskItem& item) {
+  const std::size_t blank = item.question.find("\n\n");
+  const auto couples = read_family(std::string_view(item.question).substr(0, blank));
+  constexpr std::size_t kMaxCouples = 32;  // the search tries pairs of them
+  if (blank == std::string::npos || !couples || couples->size() > kMaxCouples || !item.meta.is_object() ||
+      !item.meta.contains("person1") || !item.meta.contains("person2") || !item.meta["person1"].is_string() ||
+      !item.meta["person2"].is_string()) {
+    return unreadable(item, "couples, children, meta.person1 and meta.person2");
+  }
+  const auto one = item.meta["person1"].get<std::string>();
+  const auto path = family_path(*couples, one, item.meta["person2"].get<std::string>());
+  if (!path) return unreadable(item, "two people who are related");
+  constexpr std::array<std::string_view, 6> kMale = {"father", "husband", "son", "brother", "grandfather", "grandson"};
+  const bool male = std::find(kMale.begin(), kMale.end(), item.answer) != kMale.end();
+  StepsWriter writer;
+  // Each name opens with a blank, as inside the question: it is then the same token, and copying it is one step.
+  writer.line(" " + one + ", " + item.meta["person2"].get<std::string>());
+  writer.line(" " + *path);
+  writer.line(" " + one + (male ? " male" : " female"));
+  return WorkedExample{writer.text(), item.answer};
+}
+
+// ---- knights and knaves ------------------------------------------------------------------------------------------
+
+namespace {
+// A statement about persons 0 (A) and 1 (B), as the package nests it.
+struct Logic {
+  std::string text;                   // "A1<->B0": A tells the truth if and only if B lies
+  std::array<std::string, 4> worked;  // in each case, "1<->0=0" (or only "1" for a single claim)
+  std::array<bool, 4> truth{};        // in each case
+};
+
+bool person_truthful(std::size_t which, std::size_t person) {
+  return (which & (person == 0 ? 2u : 1u)) == 0;
+}
+
+// A claim about one person, with its negations taken in.
+std::optional<Logic> read_claim(const nlohmann::json& claim, bool negated, int depth = 0) {
+  constexpr int kMaxDepth = 16;
+  if (depth > kMaxDepth || !claim.is_array() || claim.size() != 2 || !claim[0].is_string()) return std::nullopt;
+  if (claim[0] == "not") return read_claim(claim[1], !negated, depth + 1);
+  if (!claim[1].is_number_integer() || (claim[0] != "telling-truth" && claim[0] != "lying")) return std::nullopt;
+  const auto person = claim[1].get<std::int64_t>();
+  if (person != 0 && person != 1) return std::nullopt;
+  const bool says_truthful = (claim[0] == "telling-truth") != negated;
+  Logic logic;
+  logic.text = std::string(person == 0 ? "A" : "B") + (says_truthful ? "1" : "0");
+  for (std::size_t i = 0; i < 4; ++i) {
+    logic.truth[i] = person_truthful(i, static_cast<std::size_t>(person)) == says_truthful;
+    logic.worked[i] = logic.truth[i] ? "1" : "0";
+  }
+  return logic;
+}
+
+std::optional<Logic> read_logic(const nlohmann::json& statement) {
+  if (!statement.is_array() || statement.empty() || !statement[0].is_string()) return std::nullopt;
+  const auto op = statement[0].get<std::string>();
+  static const std::map<std::string, std::string> kSigns = {{"and", "&"}, {"or", "|"}, {"->", "->"}, {"<=>", "<->"}};
+  const auto sign = kSigns.find(op);
+  if (sign == kSigns.end()) return read_claim(statement, false);
+  if (statement.size() != 3) return std::nullopt;
+  const auto left = read_claim(statement[1], false);
+  const auto right = read_claim(statement[2], false);
+  if (!left || !right) return std::nullopt;
+  Logic logic;
+  logic.text = left->text + sign->second + right->text;
+  for (std::size_t i = 0; i < 4; ++i) {
+    const bool x = left->truth[i];
+    const bool y = right->truth[i];
+    logic.truth[i] = op == "and" ? x && y : op == "or" ? x || y : op == "->" ? !x || y : x == y;
+    logic.worked[i] = left->worked[i] + sign->second + right->worked[i] + "=" + (logic.truth[i] ? "1" : "0");
+  }
+  return logic;
+}
+
+std::string with_article(const std::string& role) {
+  const bool vowel = std::string_view("aeiou").find(role.front()) != std::string_view::npos;
+  return (vowel ? "an " : "a ") + role;
+}
+}  // namespace
+
+// The two statements in letters, then the four cases until one holds: a line has what A says in it, and if that fits
+// what A is, what B says.
+Result<WorkedExample> work_knights_knaves(const TaskItem& item) {
+  const auto format = between(item.question, "Format your answer like: \"", "\"");
+  if (!format || !item.meta.is_object() || !item.meta.contains("names") || !item.meta["names"].is_array() ||
+      item.meta["names"].size() != 2 || !item.meta.contains("statements") || !item.meta["statements"].is_array() ||
+      item.meta["statements"].size() != 2) {
+    return unreadable(item, "two meta.names and meta.statements");
+  }
+  const auto roles = between(*format, " is a ", ",");
+  const std::size_t slash = roles ? roles->find('/') : std::string_view::npos;
+  const auto a = read_logic(item.meta["statements"][0]);
+  const auto b = read_logic(item.meta["statements"][1]);
+  if (slash == std::string_view::npos || !a || !b || !item.meta["names"][0].is_string() ||
+      !item.meta["names"][1].is_string()) {
+    return unreadable(item, "two roles and statements of and, or, ->, <=>");
+  }
+  StepsWriter writer;
+  writer.line("A: " + a->text);
+  writer.line("B: " + b->text);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const bool a_true = person_truthful(i, 0);
+    const bool b_true = person_truthful(i, 1);
+    writer.line(std::string("A") + (a_true ? "1" : "0") + " B" + (b_true ? "1" : "0") + ": " + a->worked[i]);
+    if (a->truth[i] != a_true) {
+      writer.append("no");
+      continue;
+    }
+    writer.append("ok " + b->worked[i]);
+    if (b->truth[i] != b_true) {
+      writer.append("no");
+      continue;
+    }
+    writer.append("ok");
+    const std::array<std::string, 2> role = {std::string(roles->substr(0, slash)),
+                                             std::string(roles->substr(slash + 1))};
+    return WorkedExample{writer.text(), item.meta["names"][0].get<std::string>() + " is " +
+                                            with_article(role[a_true ? 0 : 1]) + ", and " +
+                                            item.meta["names"][1].get<std::string>() + " is " +
+                                            with_article(role[b_true ? 0 : 1]) + "."};
+  }
+  return unreadable(item, "statements that can both hold");
+}
+
+}  // namespace hadal::steps

@@ -1,0 +1,69 @@
+#include "trainer/tokenizer_maker.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/atomic_file.h"
+#include "base/file.h"
+#include "text/bpe_trainer.h"
+#include "text/chat_format.h"
+
+namespace hadal {
+namespace {
+
+constexpr std::uint64_t kFileBytes = std::uint64_t{256} << 20;
+
+std::string sample_of(const SourceText& text) {
+  if (const auto* document = std::get_if<DocumentText>(&text)) return document->text;
+  const auto& question = std::get<QuestionText>(text);
+  return question.question + "\n" + question.worked.reasoning + "\n\n" + question.worked.answer;
+}
+
+}  // namespace
+
+Result<TokenizerFiles> train_tokenizer(const Recipe& recipe, std::span<const std::unique_ptr<DataSource>> sources) {
+  BpeTrainerOptions options;
+  options.vocab_size = recipe.tokenizer_vocab_size;
+  options.chat_template = kDeepSeekR1Template;
+  HADAL_ASSIGN(BpeTrainer trainer, BpeTrainer::create(std::move(options)));
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const StageRecipe& stage = recipe.stages.front();
+    const double share = std::max(stage.weights[i], stage.weights_at_end[i]);
+    const auto wanted = static_cast<std::size_t>(share * static_cast<double>(recipe.tokenizer_sample_bytes));
+    std::size_t bytes = 0;
+    const std::uint64_t size = sources[i]->size();
+    for (std::uint64_t n = 0; bytes < wanted && (size == 0 || n < size); ++n) {
+      HADAL_ASSIGN(const std::optional<SourceText> text, sources[i]->text(n));
+      if (!text) continue;
+      const std::string sample = sample_of(*text);
+      bytes += sample.size();
+      trainer.add(sample);
+    }
+  }
+  HADAL_ASSIGN(TrainedTokenizer trained, trainer.train());
+  return TokenizerFiles{std::move(trained.tokenizer_json), std::move(trained.tokenizer_config_json)};
+}
+
+Result<TokenizerFiles> read_tokenizer_files(const std::filesystem::path& directory) {
+  TokenizerFiles files;
+  HADAL_ASSIGN(files.tokenizer_json, read_text_file(directory / "tokenizer.json", kFileBytes));
+  HADAL_ASSIGN(files.tokenizer_config_json, read_text_file(directory / "tokenizer_config.json", kFileBytes));
+  return files;
+}
+
+Status write_tokenizer_files(const std::filesystem::path& directory, const TokenizerFiles& files) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) return system_error(directory.string(), "create", error.value());
+  HADAL_RETURN_IF_ERROR(write_file_atomically(directory / "tokenizer_config.json", files.tokenizer_config_json));
+  return write_file_atomically(directory / "tokenizer.json", files.tokenizer_json);
+}
+
+Result<Tokenizer> make_tokenizer(const TokenizerFiles& files) {
+  HADAL_ASSIGN(Tokenizer tokenizer, Tokenizer::from_json(files.tokenizer_json, "tokenizer.json"));
+  HADAL_RETURN_IF_ERROR(tokenizer.apply_config(files.tokenizer_config_json, "tokenizer_config.json"));
+  return tokenizer;
+}
+
+}  // namespace hadal

@@ -1,0 +1,23 @@
+// The run's tokenizer: read from a directory, or trained on a sample of the run's own sources.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+
+#include "base/result.h"
+#include "text/tokenizer.h"
+#include "trainer/data_source.h"
+#include "trainer/recipe.h"
+#include "trainer/training_state.h"
+
+namespace hadal {
+
+// A byte-level BPE on texts of the sources, in the shares of the first stage, sample_bytes in all.
+Result<TokenizerFiles> train_tokenizer(const Recipe& recipe, std::span<const std::unique_ptr<DataSource>> sources);
+
+Result<TokenizerFiles> read_tokenizer_files(const std::filesystem::path& directory);
+Status write_tokenizer_files(const std::filesystem::path& directory, const TokenizerFiles& files);
+Result<Tokenizer> make_tokenizer(const TokenizerFiles& files);
+
+}  // namespace hadal

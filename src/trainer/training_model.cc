@@ -1,0 +1,221 @@
+#include "trainer/training_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <string>
+
+#include "base/check.h"
+#include "kernels/kernel_table.h"
+#include "model/block.h"
+#include "model/rope_table.h"
+#include "trainer/backward.h"
+#include "trainer/loss_head.h"
+#include "trainer/mtp.h"
+#include "trainer/packed_parameters.h"
+
+namespace hadal {
+namespace {
+
+std::size_t size(std::int64_t a, std::int64_t b) {
+  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
+}
+
+}  // namespace
+
+struct TrainingModel::Impl {
+  ModelConfig config;
+  Compute compute;
+  std::vector<ParameterSlot> slots;
+  FloatBuffer parameters, gradients;
+  std::int64_t elements = 0;
+  PackedParameters packed;
+  std::optional<RopeTable> rope_table;
+  float scale = 1;
+  RouterRule rule;
+
+  // Of the current step.
+  std::vector<Segment> segments;
+  std::vector<BlockActivations> activations;  // [L]
+  std::vector<FloatBuffer> stream_TD;         // [L + 1] residual stream before each block and after the last
+  FloatBuffer rope_TR, d_x_TD, final_TD, final_scale_T, d_final_TD;
+  std::vector<std::int32_t> counted_rows, counted_targets;
+  BackwardScratch scratch;
+  LossHead head;
+  MtpLoss mtp;
+
+  PassContext pass() const {
+    return {compute,        config,
+            segments,       static_cast<int>(segments.empty() ? 0 : segments.back().first_row + segments.back().rows),
+            rope_TR.data(), nullptr,
+            scale,          rule};
+  }
+  void forward(const TrainingBatch& batch);
+  void backward(float* d_x, BalanceLoss& balance);
+  void embedding_backward(const TrainingBatch& batch);
+};
+
+TrainingModel::TrainingModel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+TrainingModel::~TrainingModel() = default;
+
+Result<std::unique_ptr<TrainingModel>> TrainingModel::create(const ModelConfig& config, const Compute& compute) {
+  if (config.tie_word_embeddings)
+    return Error{ErrorKind::unsupported, "tie_word_embeddings: expected false for training, found true"};
+  if (config.num_nextn_predict_layers > 1)
+    return Error{ErrorKind::unsupported, "num_nextn_predict_layers: expected 0 or 1 for training, found " +
+                                             std::to_string(config.num_nextn_predict_layers)};
+  auto impl = std::make_unique<Impl>();
+  impl->config = config;
+  impl->compute = compute;
+  for (const TensorSpec& tensor : tensor_table(config)) {
+    const bool copy_of_another =
+        tensor.role == TensorRole::mtp_embed_tokens || tensor.role == TensorRole::mtp_shared_head;
+    if (copy_of_another) continue;
+    impl->slots.push_back({tensor, impl->elements, tensor.role != TensorRole::router_bias});
+    impl->elements += (tensor.elements() + 15) / 16 * 16;  // each tensor starts on a cache line
+  }
+  const auto n = static_cast<std::size_t>(impl->elements);
+  std::memset(impl->parameters.ensure(n), 0, n * sizeof(float));
+  std::memset(impl->gradients.ensure(n), 0, n * sizeof(float));
+  impl->packed.allocate(config, compute.arithmetic, impl->slots, impl->parameters.data(), impl->gradients.data());
+  impl->rope_table.emplace(rope_inverse_frequencies(config));
+  impl->scale = softmax_scale(config);
+  impl->rule = router_rule(config);
+  impl->activations.resize(static_cast<std::size_t>(config.num_hidden_layers));
+  impl->stream_TD.resize(static_cast<std::size_t>(config.num_hidden_layers) + 1);
+  return std::unique_ptr<TrainingModel>(new TrainingModel(std::move(impl)));
+}
+
+const ModelConfig& TrainingModel::config() const {
+  return impl_->config;
+}
+std::span<const ParameterSlot> TrainingModel::slots() const {
+  return impl_->slots;
+}
+std::span<float> TrainingModel::parameters() {
+  return {impl_->parameters.data(), static_cast<std::size_t>(impl_->elements)};
+}
+std::span<float> TrainingModel::gradients() {
+  return {impl_->gradients.data(), static_cast<std::size_t>(impl_->elements)};
+}
+void TrainingModel::parameters_changed() {
+  impl_->packed.refresh(impl_->compute);
+}
+
+void TrainingModel::Impl::forward(const TrainingBatch& batch) {
+  const int rows = static_cast<int>(batch.tokens.size()), d = config.hidden_size;
+  HADAL_CHECK(batch.starts.size() >= 2 && batch.starts.back() == rows && batch.targets.size() == batch.tokens.size());
+  segments.clear();
+  for (std::size_t i = 0; i + 1 < batch.starts.size(); ++i)
+    if (batch.starts[i + 1] > batch.starts[i])
+      segments.push_back({batch.starts[i], batch.starts[i + 1] - batch.starts[i], 0, {}});
+  float* rope = rope_TR.ensure(size(rows, config.qk_rope_head_dim));
+  float* x = stream_TD[0].ensure(size(rows, d));
+  for (const Segment& s : segments) rope_table->cover(s.rows);
+  compute.pool->parallel_for(static_cast<int>(segments.size()), [&](int i, int) {
+    const Segment& s = segments[static_cast<std::size_t>(i)];
+    for (int r = 0; r < s.rows; ++r) {
+      const std::ptrdiff_t t = s.first_row + r;
+      std::memcpy(rope + t * config.qk_rope_head_dim, rope_table->row(r), size(config.qk_rope_head_dim, 4));
+      embed(config, packed.weights, *compute.kernels, batch.tokens[static_cast<std::size_t>(t)], x + t * d);
+    }
+  });
+  const PassContext context = pass();
+  for (std::size_t layer = 0; layer < activations.size(); ++layer)
+    block_forward(context, static_cast<int>(layer), packed.weights.blocks[layer], stream_TD[layer].data(),
+                  stream_TD[layer + 1].ensure(size(rows, d)), activations[layer]);
+  norm_rows(compute, rows, d, stream_TD.back().data(), d, packed.weights.final_norm.data(),
+            static_cast<float>(config.rms_norm_eps), final_TD.ensure(size(rows, d)), d,
+            final_scale_T.ensure(size(rows, 1)));
+  counted_rows.clear();
+  counted_targets.clear();
+  for (std::size_t t = 0; t < batch.targets.size(); ++t) {
+    if (batch.targets[t] < 0) continue;
+    counted_rows.push_back(static_cast<std::int32_t>(t));
+    counted_targets.push_back(batch.targets[t]);
+  }
+}
+
+// From the gradient at the last block's output to the gradient at the embedding, in d_x [T, D].
+void TrainingModel::Impl::backward(float* d_x, BalanceLoss& balance) {
+  const PassContext context = pass();
+  for (std::size_t layer = activations.size(); layer-- > 0;) {
+    const BlockActivations& a = activations[layer];
+    const BlockWeights& w = packed.weights.blocks[layer];
+    BlockGradients& g = packed.block_gradients[layer];
+    ffn_backward(context, w, packed.transposed[layer], a.x_mid_TD.data(), a.ffn, balance, g, d_x, scratch);
+    mla_backward(context, w.attention, packed.transposed[layer].attention, stream_TD[layer].data(), a.attention, g, d_x,
+                 scratch);
+  }
+}
+
+void TrainingModel::Impl::embedding_backward(const TrainingBatch& batch) {
+  constexpr int kColumns = 64;  // threads share columns, so that each sum keeps its order
+  const int d = config.hidden_size;
+  compute.pool->parallel_for((d + kColumns - 1) / kColumns, [&](int block, int) {
+    const int column = block * kColumns, n = std::min(kColumns, d - column);
+    for (std::size_t t = 0; t < batch.tokens.size(); ++t)
+      compute.kernels->add_scaled(
+          d_x_TD.data() + static_cast<std::ptrdiff_t>(t) * d + column, 1.0f, n,
+          packed.d_embedding + static_cast<std::ptrdiff_t>(index(batch.tokens[t])) * d + column);
+  });
+}
+
+StepResult TrainingModel::forward_backward(const TrainingBatch& batch, const TrainingLosses& losses, float scale) {
+  Impl& m = *impl_;
+  const int rows = static_cast<int>(batch.tokens.size()), d = m.config.hidden_size;
+  m.forward(batch);
+  StepResult result;
+  result.counted_targets = static_cast<std::int64_t>(m.counted_rows.size());
+  const double counted = static_cast<double>(std::max<std::int64_t>(result.counted_targets, 1));
+
+  float* d_final = m.d_final_TD.ensure(size(rows, d));
+  std::memset(d_final, 0, size(rows, d) * sizeof(float));
+  result.loss = m.head.run(m.compute, m.config, m.packed,
+                           {.rows_TD = m.final_TD.data(),
+                            .rows = m.counted_rows,
+                            .targets = m.counted_targets,
+                            .factor = scale / static_cast<float>(counted),
+                            .d_rows_TD = d_final,
+                            .nll = {}}) /
+                counted;
+  BalanceLoss balance{.alpha = losses.sequence_balance_alpha * static_cast<double>(scale), .value = 0};
+  if (losses.mtp_weight > 0) {
+    HADAL_CHECK(m.packed.mtp != nullptr);
+    result.mtp_loss = m.mtp.run(m.pass(), m.packed, m.head, batch, m.final_TD.data(),
+                                static_cast<float>(losses.mtp_weight) * scale, balance, d_final, m.scratch);
+  }
+  float* d_x = m.d_x_TD.ensure(size(rows, d));
+  norm_rows_backward(m.compute,
+                     {rows, d, m.stream_TD.back().data(), d, m.packed.weights.final_norm.data(), d_final, d,
+                      m.final_scale_T.data(), d_x, d, false, m.packed.d_final_norm},
+                     m.scratch.norm_partials);
+  m.backward(d_x, balance);
+  m.embedding_backward(batch);
+  result.balance_loss = scale != 0 ? balance.value / static_cast<double>(scale) : 0;
+  const auto add_load = [&](const std::vector<std::int32_t>& first) {
+    for (std::size_t e = 0; e + 1 < first.size(); ++e) result.expert_load.push_back(first[e + 1] - first[e]);
+  };
+  for (std::size_t layer = 0; layer < m.activations.size(); ++layer)
+    if (m.packed.weights.blocks[layer].moe) add_load(m.activations[layer].ffn.dispatch.first_slot_E);
+  if (losses.mtp_weight > 0 && m.packed.mtp->block.moe) add_load(m.mtp.first_slot_E());
+  return result;
+}
+
+std::vector<float> TrainingModel::negative_log_likelihoods(const TrainingBatch& batch) {
+  Impl& m = *impl_;
+  m.forward(batch);
+  std::vector<float> counted(m.counted_rows.size()), nll(batch.tokens.size(), 0.0f);
+  m.head.run(m.compute, m.config, m.packed,
+             {.rows_TD = m.final_TD.data(),
+              .rows = m.counted_rows,
+              .targets = m.counted_targets,
+              .factor = 0,
+              .d_rows_TD = nullptr,
+              .nll = counted});
+  for (std::size_t i = 0; i < counted.size(); ++i) nll[static_cast<std::size_t>(m.counted_rows[i])] = counted[i];
+  return nll;
+}
+
+}  // namespace hadal

@@ -1,0 +1,79 @@
+// A model that can be trained: float32 parameters, their gradients, and one call
+// that runs the forward code of model/ and the backward pass written by hand.
+//
+// Parameters and gradients are each one flat array in tensor_table() order, so
+// optimisers, clipping and checkpoints are loops over slots. The packed weights
+// that the kernels read are refreshed by parameters_changed().
+//
+// Threads: one caller; the Compute's pool does the work.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "kernels/compute.h"
+#include "spec/model_config.h"
+#include "spec/tensor_table.h"
+
+namespace hadal {
+
+struct ParameterSlot {
+  TensorSpec tensor;
+  std::int64_t offset;  // elements into parameters() and gradients()
+  bool trained;         // false: e_score_correction_bias, moved by load balancing and not by gradient
+};
+
+// Sequences of one step, packed one after another: sequence i has rows [starts[i], starts[i + 1]); none attends
+// another.
+struct TrainingBatch {
+  std::vector<TokenId> tokens;        // [T]
+  std::vector<std::int32_t> targets;  // [T] the token that row must predict; -1: not counted
+  std::vector<int> starts;            // [sequences + 1], from 0 to T
+};
+
+struct TrainingLosses {               // what a step adds to the loss besides cross-entropy
+  double sequence_balance_alpha = 0;  // MODELS.md 11.2, eq 17-20 of the V3 report; 0 for none
+  double mtp_weight = 0;              // lambda of the V3 report; needs num_nextn_predict_layers 1
+};
+
+struct StepResult {
+  double loss = 0;  // mean cross-entropy over counted targets
+  double balance_loss = 0, mtp_loss = 0;
+  std::int64_t counted_targets = 0;
+  std::vector<std::int64_t>
+      expert_load;  // [moe layers, E] tokens that chose each expert; the MTP block last, if it ran
+};
+
+class TrainingModel {
+ public:
+  // Parameters start at zero; see initialise() of trainer/initialise.h and load_parameters() below.
+  static Result<std::unique_ptr<TrainingModel>> create(const ModelConfig& config, const Compute& compute);
+  ~TrainingModel();
+
+  const ModelConfig& config() const;
+  std::span<const ParameterSlot> slots() const;
+  std::span<float> parameters();
+  std::span<float> gradients();
+
+  // To be called after parameters() were written: packs them for the kernels.
+  void parameters_changed();
+
+  // gradients() += d(loss)/d(parameters), loss = mean cross-entropy of the batch (+ the losses asked for), scaled by
+  // `scale` (for accumulation over several batches). The router's choice of experts is a constant of the step.
+  StepResult forward_backward(const TrainingBatch& batch, const TrainingLosses& losses, float scale = 1.0f);
+
+  // Forward only: the negative log-likelihood of every target row ([T], 0 where target is -1).
+  std::vector<float> negative_log_likelihoods(const TrainingBatch& batch);
+
+  struct Impl;
+
+ private:
+  explicit TrainingModel(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hadal

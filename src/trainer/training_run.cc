@@ -1,0 +1,351 @@
+#include "trainer/training_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/file.h"
+#include "trainer/batch_stream.h"
+#include "trainer/held_out.h"
+#include "trainer/initialise.h"
+#include "trainer/load_balance.h"
+#include "trainer/metrics.h"
+#include "trainer/optimizer.h"
+#include "trainer/report.h"
+#include "trainer/schedule.h"
+#include "trainer/tokenizer_maker.h"
+#include "trainer/training_model.h"
+#include "trainer/training_state.h"
+
+namespace hadal {
+namespace {
+
+std::string fingerprint_of(const Recipe& recipe, const TokenizerFiles& tokenizer) {
+  std::uint64_t h = 0xcbf29ce484222325ULL;
+  const auto add = [&](std::string_view text) {
+    for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+    h = (h ^ 0xff) * 0x100000001b3ULL;
+  };
+  add(recipe.model_json);
+  add(tokenizer.tokenizer_json);
+  for (const SourceRecipe& source : recipe.sources) add(source.name);
+  return fmt::format("{:016x}", h);
+}
+
+double share_done(const StageRecipe& stage, const RunCounters& c) {
+  double share = 0;
+  if (stage.steps > 0) share = std::max(share, static_cast<double>(c.stage_steps) / static_cast<double>(stage.steps));
+  if (stage.tokens > 0)
+    share = std::max(share, static_cast<double>(c.stage_tokens) / static_cast<double>(stage.tokens));
+  if (stage.minutes > 0) share = std::max(share, c.stage_seconds / (60 * stage.minutes));
+  return share;
+}
+
+double mean_context_of(const TrainingBatch& batch) {  // earlier tokens that a token attends to
+  double sum = 0;
+  for (std::size_t i = 0; i + 1 < batch.starts.size(); ++i) {
+    const double n = batch.starts[i + 1] - batch.starts[i];
+    sum += n * (n + 1) / 2;
+  }
+  return sum / std::max<double>(1, static_cast<double>(batch.tokens.size()));
+}
+
+class TrainingRun {
+ public:
+  TrainingRun(const Recipe& recipe, const TrainingOptions& options)
+      : recipe_(recipe),
+        options_(options),
+        pool_(options.threads),
+        compute_(make_compute(pool_, recipe.exact ? Arithmetic::exact : Arithmetic::fast)) {}
+
+  Result<TrainingSummary> run() {
+    HADAL_RETURN_IF_ERROR(check_work());
+    HADAL_RETURN_IF_ERROR(open_data());
+    HADAL_RETURN_IF_ERROR(open_model());
+    if (options_.dry_run) return dry_run();
+    HADAL_ASSIGN(MetricsLog log, MetricsLog::open(recipe_.work / "metrics.jsonl", counters_.step));
+    log_ = std::make_unique<MetricsLog>(std::move(log));
+    for (; counters_.stage < static_cast<int>(recipe_.stages.size()); next_stage())
+      HADAL_RETURN_IF_ERROR(run_stage(recipe_.stages[static_cast<std::size_t>(counters_.stage)]));
+    return finish();
+  }
+
+ private:
+  void say(std::string_view line) const {
+    if (options_.say) options_.say(line);
+  }
+
+  Status check_work() {
+    if (options_.dry_run) return Done{};
+    for (const auto& folder : {recipe_.work / "checkpoints", recipe_.output.parent_path()}) {
+      std::error_code error;
+      if (!folder.empty()) std::filesystem::create_directories(folder, error);
+      if (error) return system_error(folder.string(), "create", error.value());
+    }
+    const auto checkpoints = list_checkpoints(recipe_.work);
+    if (!options_.resume && !checkpoints.empty())
+      return Error{
+          ErrorKind::invalid,
+          fmt::format("{}: expected no checkpoints of an earlier run, found {}: go on with --resume, or remove it",
+                      recipe_.work.string(), checkpoints.back().filename().string())};
+    return Done{};
+  }
+
+  Status open_filter() {
+    if (recipe_.held_out.empty()) return Done{};
+    Result<QuestionFilter> loaded = QuestionFilter::load(recipe_.held_out.string());
+    if (!loaded.ok()) return loaded.error();
+    filter_ = std::move(loaded).value();
+    return Done{};
+  }
+
+  Status open_data() {
+    HADAL_RETURN_IF_ERROR(open_filter());
+    for (std::size_t i = 0; i < recipe_.sources.size(); ++i) {
+      HADAL_ASSIGN(auto source, open_source(recipe_.sources[i], recipe_.seed + 1000003 * (i + 1), filter_));
+      say(fmt::format("source {}: {}", recipe_.sources[i].name,
+                      source->size() > 0 ? fmt::format("{} items", source->size()) : "made as needed"));
+      sources_.push_back(std::move(source));
+    }
+    const std::filesystem::path made = recipe_.work / "tokenizer";
+    std::error_code none;
+    if (!recipe_.tokenizer_path.empty()) {
+      HADAL_ASSIGN(tokenizer_, read_tokenizer_files(recipe_.tokenizer_path));
+    } else if (options_.resume && std::filesystem::exists(made / "tokenizer.json", none)) {
+      HADAL_ASSIGN(tokenizer_, read_tokenizer_files(made));
+    } else {
+      say(fmt::format("training a tokenizer of {} tokens", recipe_.tokenizer_vocab_size));
+      HADAL_ASSIGN(tokenizer_, train_tokenizer(recipe_, sources_));
+      if (!options_.dry_run) HADAL_RETURN_IF_ERROR(write_tokenizer_files(made, tokenizer_));
+    }
+    HADAL_ASSIGN(Tokenizer tokenizer, make_tokenizer(tokenizer_));
+    HADAL_ASSIGN(ExampleEncoder encoder, ExampleEncoder::create(std::move(tokenizer)));
+    encoder_ = std::make_unique<ExampleEncoder>(std::move(encoder));
+    int longest = 0;
+    for (const StageRecipe& stage : recipe_.stages) longest = std::max(longest, stage.sequence_tokens);
+    HADAL_ASSIGN(held_out_, HeldOut::open(recipe_.eval_paths, recipe_.eval_items, longest, *encoder_));
+    return Done{};
+  }
+
+  Status open_model() {
+    HADAL_ASSIGN(const ModelConfig config,
+                 recipe_model_config(recipe_, {encoder_->tokenizer().vocab_size(), encoder_->bos(), encoder_->eos()}));
+    for (const StageRecipe& stage : recipe_.stages)
+      if (stage.sequence_tokens > config.max_position_embeddings)
+        return Error{ErrorKind::invalid, fmt::format("{}: stage {}: sequence_tokens: expected at most {} "
+                                                     "(max_position_embeddings), found {}",
+                                                     recipe_.file.filename().string(), stage.name,
+                                                     config.max_position_embeddings, stage.sequence_tokens)};
+    for (const StageRecipe& stage : recipe_.stages)
+      if (stage.mtp_weight > 0 && config.num_nextn_predict_layers == 0)
+        return Error{ErrorKind::invalid,
+                     fmt::format("{}: stage {}: mtp_weight: expected 0 (num_nextn_predict_layers is "
+                                 "0), found {}",
+                                 recipe_.file.filename().string(), stage.name, stage.mtp_weight)};
+    HADAL_ASSIGN(model_, TrainingModel::create(config, compute_));
+    fingerprint_ = fingerprint_of(recipe_, tokenizer_);
+    const ParameterCounts counts = count_parameters(config);
+    say(fmt::format("model: {:.1f} M parameters, {:.1f} M active a token, vocabulary {}, {} threads, {}",
+                    static_cast<double>(counts.total) * 1e-6, static_cast<double>(counts.active) * 1e-6,
+                    config.vocab_size, pool_.threads(), recipe_.exact ? "exact" : "fast"));
+    const auto checkpoints = list_checkpoints(recipe_.work);
+    if (options_.resume && !checkpoints.empty()) {
+      HADAL_ASSIGN(LoadedState state,
+                   read_training_state(checkpoints.back(), static_cast<std::int64_t>(model_->parameters().size()),
+                                       fingerprint_));
+      std::copy(state.parameters.begin(), state.parameters.end(), model_->parameters().begin());
+      counters_ = std::move(state.counters);
+      restored_ = std::make_unique<OptimizerState>(std::move(state.optimizer));
+      say(fmt::format("resumed at step {} from {}", counters_.step, checkpoints.back().string()));
+    } else {
+      initialise(model_->slots(), recipe_.seed, recipe_.init_std, pool_, model_->parameters());
+    }
+    model_->parameters_changed();
+    return Done{};
+  }
+
+  Mixture mixture_of(const StageRecipe& stage) const {
+    return {.sources = sources_,
+            .encoder = encoder_.get(),
+            .weights = stage.weights,
+            .weights_at_end = stage.weights_at_end,
+            .train_on = stage.train_on,
+            .batch_tokens = stage.batch_tokens,
+            .sequence_tokens = stage.sequence_tokens};
+  }
+
+  Result<TrainingSummary> dry_run() {
+    for (const StageRecipe& stage : recipe_.stages) {
+      BatchStream stream(mixture_of(stage), {});
+      HADAL_ASSIGN(const TrainingBatch batch, stream.next(0));
+      say(fmt::format("stage {}: the first batch has {} tokens in {} sequences, {:.1f} MFLOP a token", stage.name,
+                      batch.tokens.size(), batch.starts.size() - 1,
+                      training_flops_per_token(model_->config(), mean_context_of(batch)) * 1e-6));
+    }
+    return TrainingSummary{};
+  }
+
+  void next_stage() {
+    ++counters_.stage;
+    counters_.stage_steps = counters_.stage_tokens = 0;
+    counters_.stage_seconds = 0;
+    counters_.batches.progress = 0;
+  }
+
+  Status run_stage(const StageRecipe& stage) {
+    Optimizer optimizer(compute_, model_->slots(), stage.optimizer.kind);
+    // Moments carry over between stages of one optimiser; another kind starts afresh.
+    if (restored_ && restored_->kind == stage.optimizer.kind && !optimizer.restore(std::move(*restored_)))
+      return Error{ErrorKind::invalid, "checkpoint: expected the optimiser's state of this model, found another size"};
+    restored_.reset();
+    BatchStream stream(mixture_of(stage), counters_.batches);
+    Progress progress(options_.progress, stage.name, 1000000,
+                      static_cast<std::uint64_t>(1e6 * std::min(1.0, share_done(stage, counters_))));
+    Stopwatch since_checkpoint, step_watch;
+    while (share_done(stage, counters_) < 1) {
+      HADAL_RETURN_IF_ERROR(train_step(stage, optimizer, stream, step_watch, progress));
+      const bool due = since_checkpoint.elapsed().count() > 60 * recipe_.checkpoint_minutes ||
+                       (recipe_.checkpoint_steps > 0 && counters_.step % recipe_.checkpoint_steps == 0);
+      const bool stop = options_.cancel != nullptr && options_.cancel->requested();
+      if (due || stop) {
+        HADAL_RETURN_IF_ERROR(save(optimizer.state()));
+        since_checkpoint.restart();
+      }
+      if (stop)
+        return Error{ErrorKind::cancelled,
+                     fmt::format("stopped at step {}: saved in {}; go on with --resume", counters_.step,
+                                 checkpoint_path(recipe_.work, counters_.step).string())};
+    }
+    restored_ = std::make_unique<OptimizerState>(optimizer.state());
+    return save(*restored_);
+  }
+
+  Status train_step(const StageRecipe& stage, Optimizer& optimizer, BatchStream& stream, Stopwatch& watch,
+                    Progress& progress) {
+    const double share = share_done(stage, counters_);
+    HADAL_ASSIGN(const TrainingBatch batch, stream.next(share));
+    const StepResult result = model_->forward_backward(
+        batch, {.sequence_balance_alpha = stage.sequence_balance_alpha, .mtp_weight = stage.mtp_weight});
+    const double norm = optimizer.gradient_norm(model_->gradients());
+    if (!std::isfinite(result.loss) || !std::isfinite(norm)) return not_finite(result.loss);
+    // The first step has done nothing yet, but a rate of zero would waste it: the share is taken at its middle.
+    const double factor = learning_rate_factor(stage.schedule, share + half_step(stage, batch));
+    optimizer.step(stage.optimizer, factor, norm, model_->parameters(), model_->gradients());
+    update_router_bias(model_->slots(), result.expert_load, stage.balance_rate, model_->parameters());
+    model_->parameters_changed();
+
+    const auto tokens = static_cast<std::int64_t>(batch.tokens.size());
+    ++counters_.step;
+    ++counters_.stage_steps;
+    counters_.stage_tokens += tokens;
+    counters_.tokens += tokens;
+    counters_.batches = stream.state();
+    StepMetrics m{.step = counters_.step,
+                  .tokens = counters_.tokens,
+                  .stage = stage.name,
+                  .loss = result.loss,
+                  .balance_loss = result.balance_loss,
+                  .mtp_loss = result.mtp_loss,
+                  .gradient_norm = norm,
+                  .learning_rate = factor * stage.optimizer.learning_rate,
+                  .held_out = {}};
+    m.max_load = max_over_mean_load(result.expert_load, model_->config().n_routed_experts);
+    if (recipe_.eval_every > 0 && counters_.step % recipe_.eval_every == 0) m.held_out = held_out_.losses(*model_);
+    const double seconds = watch.elapsed().count();
+    watch.restart();
+    counters_.stage_seconds += seconds;
+    counters_.seconds += seconds;
+    m.seconds = counters_.seconds;
+    m.tokens_per_second = static_cast<double>(tokens) / seconds;
+    m.gflops = m.tokens_per_second * training_flops_per_token(model_->config(), mean_context_of(batch)) * 1e-9;
+    HADAL_RETURN_IF_ERROR(log_->append(m));
+    show(stage, m, progress);
+    return Done{};
+  }
+
+  static double half_step(const StageRecipe& stage, const TrainingBatch& batch) {
+    if (stage.tokens > 0) return 0.5 * static_cast<double>(batch.tokens.size()) / static_cast<double>(stage.tokens);
+    return stage.steps > 0 ? 0.5 / static_cast<double>(stage.steps) : 1e-4;
+  }
+
+  void show(const StageRecipe& stage, const StepMetrics& m, Progress& progress) {
+    smooth_loss_ = smooth_loss_ == 0 ? m.loss : 0.95 * smooth_loss_ + 0.05 * m.loss;
+    if (!m.held_out.empty()) held_out_loss_ = mean_of(m.held_out);
+    std::string note = fmt::format("step {}  loss {:.4f}", m.step, smooth_loss_);
+    if (held_out_loss_ > 0) note += fmt::format("  held out {:.4f}", held_out_loss_);
+    note += fmt::format("  {:.0f} tokens/s  {:.0f} GFLOP/s", m.tokens_per_second, m.gflops);
+    if (m.max_load > 0) note += fmt::format("  load {:.2f}", m.max_load);
+    progress.update(static_cast<std::uint64_t>(1e6 * std::min(1.0, share_done(stage, counters_))), note);
+  }
+
+  Error not_finite(double loss) const {
+    std::string where = "the loss";
+    for (const ParameterSlot& slot : model_->slots()) {
+      const auto gradient = model_->gradients().subspan(static_cast<std::size_t>(slot.offset),
+                                                        static_cast<std::size_t>(slot.tensor.elements()));
+      if (std::all_of(gradient.begin(), gradient.end(), [](float g) { return std::isfinite(g); })) continue;
+      where = "the gradient of " + slot.tensor.name;
+      break;
+    }
+    const auto checkpoints = list_checkpoints(recipe_.work);
+    return Error{
+        ErrorKind::invalid,
+        fmt::format("step {}: expected finite numbers, found loss {} and {} not finite; the last good checkpoint "
+                    "is {}",
+                    counters_.step + 1, loss, where, checkpoints.empty() ? "none" : checkpoints.back().string())};
+  }
+
+  Status save(const OptimizerState& optimizer) {
+    HADAL_RETURN_IF_ERROR(write_training_checkpoint(checkpoint_path(recipe_.work, counters_.step), *model_, tokenizer_,
+                                                    optimizer, counters_, fingerprint_, recipe_.temperature));
+    remove_old_checkpoints(recipe_.work, recipe_.keep_checkpoints);
+    return Done{};
+  }
+
+  Result<TrainingSummary> finish() {
+    HADAL_RETURN_IF_ERROR(write_model(recipe_.output, *model_, tokenizer_, recipe_.temperature));
+    TrainingSummary summary{.steps = counters_.step,
+                            .tokens = counters_.tokens,
+                            .seconds = counters_.seconds,
+                            .loss = smooth_loss_,
+                            .held_out = mean_of(held_out_.losses(*model_))};
+    HADAL_RETURN_IF_ERROR(write_report(recipe_, model_->config()));
+    say(fmt::format("wrote {} and {}", recipe_.output.string(), (recipe_.work / "report.html").string()));
+    return summary;
+  }
+
+  const Recipe& recipe_;
+  const TrainingOptions& options_;
+  ThreadPool pool_;
+  Compute compute_;
+  QuestionFilter filter_;
+  std::vector<std::unique_ptr<DataSource>> sources_;
+  TokenizerFiles tokenizer_;
+  std::unique_ptr<ExampleEncoder> encoder_;
+  HeldOut held_out_;
+  std::unique_ptr<TrainingModel> model_;
+  std::string fingerprint_;
+  RunCounters counters_;
+  std::unique_ptr<OptimizerState> restored_;  // of a checkpoint, or of the stage before
+  std::unique_ptr<MetricsLog> log_;
+  double smooth_loss_ = 0, held_out_loss_ = 0;
+};
+
+}  // namespace
+
+double training_flops_per_token(const ModelConfig& config, double mean_context) {
+  const double embedding = static_cast<double>(config.vocab_size) * config.hidden_size;
+  // A tied table is counted once by count_parameters and is multiplied as the head; an untied one twice, read once.
+  const double multiplied =
+      static_cast<double>(count_parameters(config).active) - (config.tie_word_embeddings ? 0 : embedding);
+  const double attention = 2.0 * config.num_hidden_layers * config.num_attention_heads * mean_context *
+                           (config.qk_head_dim() + config.v_head_dim);
+  return 6 * multiplied + 3 * attention;
+}
+
+Result<TrainingSummary> run_training(const Recipe& recipe, const TrainingOptions& options) {
+  return TrainingRun(recipe, options).run();
+}
+
+}  // namespace hadal

@@ -1,0 +1,204 @@
+#include "trainer/training_state.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/atomic_file.h"
+#include "base/json.h"
+#include "formats/safetensors.h"
+#include "formats/safetensors_writer.h"
+#include "spec/checkpoint.h"
+#include "spec/checkpoint_writer.h"
+
+namespace hadal {
+namespace {
+
+constexpr std::string_view kStateFile = "training_state.safetensors";
+
+Json json_of(const RunCounters& c) {
+  return {{"stage", c.stage},
+          {"step", c.step},
+          {"stage_steps", c.stage_steps},
+          {"stage_tokens", c.stage_tokens},
+          {"stage_seconds", c.stage_seconds},
+          {"tokens", c.tokens},
+          {"seconds", c.seconds},
+          {"drawn", c.batches.drawn},
+          {"unpaid_tokens", c.batches.unpaid_tokens},
+          {"passed_over", c.batches.passed_over},
+          {"progress", c.batches.progress}};
+}
+
+// The caller has compared the fingerprint; what is still wrong here is damage.
+Result<RunCounters> counters_of(const Json& json, const std::string& subject) {
+  RunCounters c;
+  try {
+    c.stage = json.at("stage").get<int>();
+    c.step = json.at("step").get<std::int64_t>();
+    c.stage_steps = json.at("stage_steps").get<std::int64_t>();
+    c.stage_tokens = json.at("stage_tokens").get<std::int64_t>();
+    c.stage_seconds = json.at("stage_seconds").get<double>();
+    c.tokens = json.at("tokens").get<std::int64_t>();
+    c.seconds = json.at("seconds").get<double>();
+    c.batches.drawn = json.at("drawn").get<std::vector<std::uint64_t>>();
+    c.batches.unpaid_tokens = json.at("unpaid_tokens").get<std::vector<double>>();
+    c.batches.passed_over = json.at("passed_over").get<std::uint64_t>();
+    c.batches.progress = json.at("progress").get<double>();
+  } catch (const Json::exception& error) {
+    return Error{ErrorKind::invalid,
+                 fmt::format("{}: expected the counters of a run, found {}", subject, error.what())};
+  }
+  return c;
+}
+
+Status write_state(const std::filesystem::path& path, std::span<const float> parameters,
+                   const OptimizerState& optimizer, const RunCounters& counters, const std::string& fingerprint) {
+  const auto shape = [](std::size_t n) { return std::vector<std::int64_t>{static_cast<std::int64_t>(n)}; };
+  const std::vector<TensorDeclaration> tensors{{"parameters", DType::f32, shape(parameters.size())},
+                                               {"first_moment", DType::f32, shape(optimizer.first.size())},
+                                               {"second_moment", DType::f32, shape(optimizer.second.size())}};
+  const std::map<std::string, std::string> metadata{
+      {"fingerprint", fingerprint},
+      {"counters", json_of(counters).dump()},
+      {"optimizer", optimizer.kind == OptimizerKind::muon ? "muon" : "adamw"},
+      {"optimizer_steps", std::to_string(optimizer.steps)}};
+  HADAL_ASSIGN(SafetensorsFileWriter writer, SafetensorsFileWriter::create(path, tensors, metadata));
+  HADAL_RETURN_IF_ERROR(writer.append(std::as_bytes(parameters)));
+  HADAL_RETURN_IF_ERROR(writer.append(std::as_bytes(std::span(optimizer.first))));
+  HADAL_RETURN_IF_ERROR(writer.append(std::as_bytes(std::span(optimizer.second))));
+  return writer.commit();
+}
+
+Status write_texts(const std::filesystem::path& part, const ModelConfig& config, const TokenizerFiles& tokenizer,
+                   double temperature) {
+  HADAL_RETURN_IF_ERROR(write_file_atomically(part / "tokenizer.json", tokenizer.tokenizer_json));
+  HADAL_RETURN_IF_ERROR(write_file_atomically(part / "tokenizer_config.json", tokenizer.tokenizer_config_json));
+  return write_file_atomically(part / "generation_config.json", generation_config_json(config, temperature));
+}
+
+Status write_directory(const std::filesystem::path& directory, TrainingModel& model, const TokenizerFiles& tokenizer,
+                       double temperature, const std::function<Status(const std::filesystem::path&)>& more) {
+  std::map<std::string_view, const ParameterSlot*> slots;
+  for (const ParameterSlot& slot : model.slots()) slots[slot.tensor.name] = &slot;
+  const std::span<const float> parameters = model.parameters();
+  const TensorRows rows = [&](const TensorSpec& spec, std::int64_t first_row, std::int64_t,
+                              std::span<float> out) -> Status {
+    const auto slot = slots.find(spec.name);
+    HADAL_CHECK(slot != slots.end());
+    const std::int64_t width = spec.elements() / spec.shape[0];
+    const auto from =
+        parameters.subspan(static_cast<std::size_t>(slot->second->offset + first_row * width), out.size());
+    std::copy(from.begin(), from.end(), out.begin());
+    return Done{};
+  };
+  CheckpointOptions options;
+  options.more_files = [&](const std::filesystem::path& part) -> Status {
+    HADAL_RETURN_IF_ERROR(write_texts(part, model.config(), tokenizer, temperature));
+    return more ? more(part) : Status(Done{});
+  };
+  return write_checkpoint(directory, model.config(), rows, options);
+}
+
+Status copy_floats(const Safetensors& file, std::string_view name, std::vector<float>& out) {
+  const std::optional<TensorView> tensor = file.find(name);
+  if (!tensor || tensor->dtype != DType::f32)
+    return Error{ErrorKind::invalid, fmt::format("{}: tensor {}: expected F32, found {}", file.subject(), name,
+                                                 tensor ? name_of(tensor->dtype) : "none")};
+  out = floats_of(*tensor);
+  return Done{};
+}
+
+}  // namespace
+
+std::string generation_config_json(const ModelConfig& config, double temperature) {
+  nlohmann::ordered_json json = {
+      {"bos_token_id", index(config.bos_token_id)},
+      {"eos_token_id", index(config.eos_token_ids.empty() ? TokenId{0} : config.eos_token_ids[0])},
+      {"do_sample", temperature > 0}};
+  if (temperature > 0) {
+    json["temperature"] = temperature;
+    json["top_p"] = 0.95;
+  }
+  return json.dump(2) + "\n";
+}
+
+Status write_model(const std::filesystem::path& directory, TrainingModel& model, const TokenizerFiles& tokenizer,
+                   double temperature) {
+  return write_directory(directory, model, tokenizer, temperature, nullptr);
+}
+
+Status write_training_checkpoint(const std::filesystem::path& directory, TrainingModel& model,
+                                 const TokenizerFiles& tokenizer, const OptimizerState& optimizer,
+                                 const RunCounters& counters, const std::string& fingerprint, double temperature) {
+  return write_directory(directory, model, tokenizer, temperature, [&](const std::filesystem::path& part) {
+    return write_state(part / kStateFile, model.parameters(), optimizer, counters, fingerprint);
+  });
+}
+
+Result<LoadedState> read_training_state(const std::filesystem::path& directory, std::int64_t parameters,
+                                        const std::string& fingerprint) {
+  const std::string subject = (directory.filename() / kStateFile).string();
+  HADAL_ASSIGN(const Safetensors file, Safetensors::open(directory / kStateFile));
+  const auto& metadata = file.metadata();
+  const auto field = [&](const std::string& key) {
+    const auto found = metadata.find(key);
+    return found == metadata.end() ? std::string() : found->second;
+  };
+  if (field("fingerprint") != fingerprint)
+    return Error{
+        ErrorKind::invalid,
+        fmt::format("{}: expected a run of this recipe's model, tokenizer and sources, found one of others", subject)};
+  LoadedState state;
+  HADAL_ASSIGN(const Json counters, parse_json(field("counters"), subject));
+  HADAL_ASSIGN(state.counters, counters_of(counters, subject));
+  HADAL_RETURN_IF_ERROR(copy_floats(file, "parameters", state.parameters));
+  HADAL_RETURN_IF_ERROR(copy_floats(file, "first_moment", state.optimizer.first));
+  HADAL_RETURN_IF_ERROR(copy_floats(file, "second_moment", state.optimizer.second));
+  if (static_cast<std::int64_t>(state.parameters.size()) != parameters)
+    return Error{ErrorKind::invalid,
+                 fmt::format("{}: expected {} parameters, found {}", subject, parameters, state.parameters.size())};
+  state.optimizer.kind = field("optimizer") == "muon" ? OptimizerKind::muon : OptimizerKind::adamw;
+  state.optimizer.steps = std::strtoll(field("optimizer_steps").c_str(), nullptr, 10);
+  return state;
+}
+
+std::filesystem::path checkpoint_path(const std::filesystem::path& work, std::int64_t step) {
+  return work / "checkpoints" / fmt::format("step-{:09}", step);
+}
+
+std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& work) {
+  std::vector<std::filesystem::path> found;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(work / "checkpoints", error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    const bool digits =
+        name.size() == 14 && name.starts_with("step-") && name.find_first_not_of("0123456789", 5) == std::string::npos;
+    if (digits && std::filesystem::exists(it->path() / kStateFile, error)) found.push_back(it->path());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void remove_old_checkpoints(const std::filesystem::path& work, int keep) {
+  const auto found = list_checkpoints(work);
+  for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < found.size(); ++i) {
+    std::error_code ignored;  // what cannot be removed only takes room
+    std::filesystem::remove_all(found[i], ignored);
+  }
+}
+
+Status load_parameters(const std::filesystem::path& directory, TrainingModel& model) {
+  HADAL_ASSIGN(const Safetensors file, Safetensors::open(directory));
+  for (const ParameterSlot& slot : model.slots()) {
+    if (slot.tensor.optional && !file.find(slot.tensor.name)) continue;
+    float* out = &model.parameters()[static_cast<std::size_t>(slot.offset)];
+    HADAL_RETURN_IF_ERROR(read_rows_f32(file, slot.tensor, model.config(), 0, slot.tensor.shape[0], out));
+  }
+  model.parameters_changed();
+  return Done{};
+}
+
+}  // namespace hadal

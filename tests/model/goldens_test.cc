@@ -1,0 +1,124 @@
+// The forward pass against logits of independent code (goldens/models: Hugging
+// Face transformers in float64), whole, in chunks and token by token: the three
+// take different orders of attention, so they check each other as well.
+#include <algorithm>
+#include <numeric>
+
+#include "model/golden_model.h"
+
+namespace hadal::testing {
+namespace {
+
+// Measured: 4e-7 to 1.2e-6 in exact arithmetic (the goldens' own noise is 8e-7); 3e-3 to 9e-3 in fast.
+constexpr double kExactBound = 1e-5, kFastBound = 2e-2;
+
+std::unique_ptr<Transformer> load(const GoldenModel& m, ThreadPool& pool, Arithmetic arithmetic) {
+  auto model = Transformer::load(m.config, m.reader(), make_compute(pool, arithmetic));
+  EXPECT_TRUE(model.ok()) << (model.ok() ? "" : model.error().message);
+  return std::move(model).value();
+}
+
+class GoldenLogits : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenLogits, AreReproducedExactlyWholeInChunksAndStepwise) {
+  const GoldenModel m = open_golden(GetParam());
+  ThreadPool pool(2);
+  const auto model = load(m, pool, Arithmetic::exact);
+  const std::vector<float> golden = m.floats("logits");
+  for (const int chunk : {1000, 29, 1})
+    EXPECT_LE(distance(logits_in_chunks(*model, m.tokens(), chunk), golden), kExactBound) << "chunk " << chunk;
+}
+
+struct Pass {
+  std::vector<float> logits;  // [T, V]
+  RouteLog routes;            // [moe layers, T, K]
+};
+
+Pass whole_pass(const GoldenModel& m, Arithmetic arithmetic) {
+  ThreadPool pool(2);
+  const auto model = load(m, pool, arithmetic);
+  const std::vector<TokenId> tokens = m.tokens();
+  OneSequenceCache cache(model->latent_layout(), static_cast<int>(tokens.size()));
+  const Segment segment{0, static_cast<int>(tokens.size()), 0, cache.pages};
+  std::vector<int> rows(tokens.size());
+  std::iota(rows.begin(), rows.end(), 0);
+  Pass pass;
+  pass.logits.resize(tokens.size() * static_cast<std::size_t>(m.config.vocab_size));
+  model->forward({tokens, {&segment, 1}, rows}, cache.store, pass.logits, &pass.routes);
+  return pass;
+}
+
+// Tokens that chose another set of experts in some layer.
+std::vector<bool> rows_with_changed_experts(const Pass& a, const Pass& b, std::size_t rows, std::size_t chosen) {
+  std::vector<bool> changed(rows, false);
+  for (std::size_t at = 0; at < a.routes.experts.size(); at += chosen) {
+    const auto set_of = [&](const Pass& p) {
+      std::vector<ExpertId> set(p.routes.experts.begin() + static_cast<std::ptrdiff_t>(at),
+                                p.routes.experts.begin() + static_cast<std::ptrdiff_t>(at + chosen));
+      std::sort(set.begin(), set.end());
+      return set;
+    };
+    if (set_of(a) != set_of(b)) changed[at / chosen % rows] = true;
+  }
+  return changed;
+}
+
+// bf16 products move a near-tie of two experts now and then; such a token moves in a lump, every other one is held to
+// the bound. Measured on 97 tokens: 2 to 3 tokens changed; the others 1.0e-2 to 1.5e-2, and 3.3e-2 for v3_fp8, whose
+// weights (fp8 times a float scale) lose another half unit when they are packed as bf16.
+TEST_P(GoldenLogits, AreNearInFastArithmetic) {
+  const GoldenModel m = open_golden(GetParam());
+  const Pass exact = whole_pass(m, Arithmetic::exact), fast = whole_pass(m, Arithmetic::fast);
+  const std::vector<float> golden = m.floats("logits");
+  const std::size_t vocab = static_cast<std::size_t>(m.config.vocab_size), rows = golden.size() / vocab;
+  const std::vector<bool> changed =
+      rows_with_changed_experts(exact, fast, rows, static_cast<std::size_t>(m.config.num_experts_per_tok));
+  std::vector<float> got_kept, golden_kept;
+  for (std::size_t r = 0; r < rows; ++r) {
+    if (changed[r]) continue;
+    const auto first = static_cast<std::ptrdiff_t>(r * vocab), last = static_cast<std::ptrdiff_t>((r + 1) * vocab);
+    got_kept.insert(got_kept.end(), fast.logits.begin() + first, fast.logits.begin() + last);
+    golden_kept.insert(golden_kept.end(), golden.begin() + first, golden.begin() + last);
+  }
+  EXPECT_LE(distance(got_kept, golden_kept),
+            m.config.weight_format == WeightFormat::fp8_block ? 2 * kFastBound : kFastBound);
+  EXPECT_LE(std::count(changed.begin(), changed.end(), true), 6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, GoldenLogits, ::testing::Values("v2_lite", "v2", "v3", "v3_fp8", "moonlight"),
+                         [](const auto& named) { return std::string(named.param); });
+
+TEST(GoldenLogitsLong, FourThousandTokensKeepTheirPositions) {
+  const GoldenModel m = open_golden("v3_long");
+  ThreadPool pool(2);
+  const auto model = load(m, pool, Arithmetic::exact);
+  const std::vector<TokenId> tokens = m.tokens();
+  const std::size_t vocab = static_cast<std::size_t>(m.config.vocab_size);
+  const std::vector<float> all = logits_in_chunks(*model, tokens, 600);
+  std::vector<float> rows;
+  for (const std::int64_t p : integers_of(*m.golden->find("positions")))
+    rows.insert(rows.end(), all.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(p) * vocab),
+                all.begin() + static_cast<std::ptrdiff_t>((static_cast<std::size_t>(p) + 1) * vocab));
+  EXPECT_LE(distance(rows, m.floats("logits")), 1e-4);
+}
+
+TEST(ExactArithmetic, GivesTheSameBitsForAnyThreadsAndInstructionSet) {
+  const GoldenModel m = open_golden("v3");
+  const std::vector<TokenId> tokens = m.tokens();
+  std::vector<float> first;
+  for (const int threads : {1, 2, 3})
+    for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+      ThreadPool pool(threads);
+      Compute compute = make_compute(pool, Arithmetic::exact);
+      if (!kernels_for(isa)) continue;
+      compute.kernels = kernels_for(isa);
+      auto model = Transformer::load(m.config, m.reader(), compute);
+      ASSERT_TRUE(model.ok());
+      const std::vector<float> logits = logits_in_chunks(**model, tokens, 40);
+      if (first.empty()) first = logits;
+      EXPECT_EQ(first, logits) << threads << " threads, " << isa_name(isa);
+    }
+}
+
+}  // namespace
+}  // namespace hadal::testing

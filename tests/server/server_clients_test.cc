@@ -1,0 +1,129 @@
+// Many clients, and clients that behave badly: nothing they do may be left behind or slow down the others.
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "base/json.h"
+#include "server/server.h"
+#include "server/server_fixture.h"
+
+namespace hadal {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+
+TEST(ServerClients, SixtyFourAtOnceAllGetWholeAnswers) {
+  RunningServer server({.pace = milliseconds(1), .max_active = 16});
+  std::atomic<int> whole = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 64; ++i) {
+      threads.emplace_back([&, i] {
+        HttpClient client = server.client();  // kept for three questions
+        for (int question = 0; question < 3; ++question) {
+          const bool stream = (i + question) % 2 == 0;
+          client.send(post_chat(stream ? kAskStream : kAsk));
+          const auto response = client.read_response();
+          if (response) whole += response->body.find(stream ? "data: [DONE]\n\n" : "**42**.") != std::string::npos;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(whole, 64 * 3);
+  EXPECT_TRUE(is_idle(server.model));
+}
+
+TEST(ServerClients, TwoHundredThatVanishLeaveNothingBehind) {
+  RunningServer server({.pace = milliseconds(5), .more_words = 1'000'000, .max_active = 32});
+  for (int round = 0; round < 4; ++round) {
+    std::vector<HttpClient> clients;
+    for (int i = 0; i < 50; ++i) {
+      clients.push_back(server.client());
+      ASSERT_TRUE(clients.back().connected());
+      // Some stream, some wait for a whole answer, some are still queued (50 > 32), some stop within their request.
+      const std::string request = post_chat(i % 3 == 0 ? kAsk : kAskStream);
+      clients.back().send(i % 7 == 0 ? request.substr(0, request.size() / 2) : request);
+    }
+    EXPECT_TRUE(becomes_true([&] { return server.model.stats().active_sequences == 32; }));
+    for (std::size_t i = 0; i < clients.size(); ++i) {
+      if (i % 2 == 0) clients[i].vanish();  // the others close properly, in their destructors
+    }
+  }
+  EXPECT_TRUE(becomes_true([&] { return is_idle(server.model); }));
+  const HttpResponse health = server.ask(get("/health"));
+  EXPECT_THAT(health.body, HasSubstr("\"active_sequences\":0,\"waiting_sequences\":0"));
+  EXPECT_THAT(health.body, HasSubstr("\"pages_held\":0"));
+  EXPECT_TRUE(
+      becomes_true([&] { return server.ask(get("/health")).body.find("\"clients\":1,") != std::string::npos; }));
+}
+
+TEST(ServerClients, HalfClosedStreamIsCancelled) {
+  RunningServer server({.pace = milliseconds(1), .more_words = 1'000'000});
+  HttpClient client = server.client();
+  client.send(post_chat(kAskStream));
+  EXPECT_TRUE(becomes_true([&] { return server.model.stats().active_sequences == 1; }));
+  client.half_close();
+  EXPECT_TRUE(becomes_true([&] { return is_idle(server.model); }));
+  EXPECT_EQ(server.model.cancelled(), 1);
+}
+
+TEST(ServerClients, WhoDoesNotReadIsDroppedAndDelaysNobody) {
+  RunningServer server({.more_words = 2'000'000}, {.max_unsent_bytes = 64 << 10});
+  HttpClient sleeper = server.client(/*receive_buffer_bytes=*/4096);
+  sleeper.send(post_chat(kAskStream));
+  EXPECT_TRUE(becomes_true([&] { return server.model.cancelled() == 1; })) << "the sleeper was not dropped";
+  EXPECT_THAT(server.ask(get("/metrics")).body, HasSubstr("hadal_answers_total{end=\"too_slow\"} 1\n"));
+  const HttpResponse other = server.ask(post_chat(R"({"messages":[{"role":"user","content":"x"}],"max_tokens":20})"));
+  EXPECT_EQ(other.status, 200);
+}
+
+TEST(ServerClients, UnfinishedRequestsAndIdleClientsAreTimedOut) {
+  RunningServer server({}, {.request_timeout = milliseconds(60), .idle_timeout = milliseconds(60)});
+  HttpClient slow = server.client(), idle = server.client();
+  slow.send("POST /v1/chat/completions HTTP/1.1\r\nHost: loc");
+  const auto response = slow.read_response();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 408);
+  EXPECT_TRUE(idle.reached_end());
+}
+
+TEST(ServerClients, SilentStreamsGetComments) {
+  RunningServer server({.reasoning = {"hm"}, .answer = {"42"}, .pace = milliseconds(60)},
+                       {.keep_alive_interval = milliseconds(20)});
+  const HttpResponse response = server.ask(post_chat(kAskStream));
+  EXPECT_THAT(response.body, HasSubstr(": keep-alive\n\n"));
+  EXPECT_EQ(response.events().back(), "[DONE]");
+}
+
+TEST(ServerClients, OneTooManyIsToldSo) {
+  RunningServer server({}, {.max_clients = 2});
+  HttpClient first = server.client(), second = server.client();
+  first.send(get("/health"));
+  second.send(get("/health"));
+  ASSERT_TRUE(first.read_response() && second.read_response());
+  HttpClient third = server.client();
+  third.send(get("/health"));
+  const auto response = third.read_response();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 503);
+  EXPECT_TRUE(third.reached_end());
+}
+
+TEST(ServerClients, EndlessRequestsSentAheadAreNotKept) {
+  RunningServer server({.pace = milliseconds(1), .more_words = 1'000'000});
+  HttpClient client = server.client();
+  client.send(post_chat(kAskStream));
+  // The server stops reading; the rest waits in the kernels and then in this send, which the deadline would end.
+  std::thread flood([&] { client.send(std::string(32 << 20, 'x')); });
+  EXPECT_TRUE(becomes_true([&] { return server.model.stats().active_sequences == 1; }));
+  EXPECT_EQ(server.ask(get("/health")).status, 200);
+  server.request_stop();
+  server.model.cancel(SequenceId{1});
+  flood.join();
+}
+
+}  // namespace
+}  // namespace hadal

@@ -1,0 +1,210 @@
+// Batches: whole examples one after another, no padding, shares as asked, and the same again from any state.
+#include "trainer/batch_stream.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <set>
+
+#include "tiny.h"
+#include "trainer/tasks/generators.h"
+
+namespace hadal {
+namespace {
+
+Mixture mixture(TrainOn train_on, double drills_at_end = 0.25) {
+  const TinyData& data = tiny_data();
+  return {.sources = data.sources,
+          .encoder = data.encoder.get(),
+          .weights = {0.25, 0.75},
+          .weights_at_end = {drills_at_end, 1 - drills_at_end},
+          .train_on = train_on,
+          .batch_tokens = 600,
+          .sequence_tokens = 400};
+}
+
+TEST(Permutation, TakesEveryItemOnce) {
+  for (const std::uint64_t size : {1, 2, 3, 4, 5, 7, 16, 100, 1000, 4097}) {
+    std::set<std::uint64_t> seen;
+    for (std::uint64_t i = 0; i < size; ++i) seen.insert(permuted(size * 31, size, i));
+    EXPECT_EQ(seen.size(), size);
+    EXPECT_EQ(*seen.rbegin(), size - 1);
+  }
+}
+
+TEST(Permutation, AnotherKeyIsAnotherOrder) {
+  std::size_t same = 0;
+  for (std::uint64_t i = 0; i < 1000; ++i) same += permuted(1, 1000, i) == permuted(2, 1000, i);
+  EXPECT_LT(same, 20u);
+}
+
+TEST(Batch, RowsAreWholeExamplesAndNothingElse) {
+  for (const TrainOn train_on : {TrainOn::all, TrainOn::answers}) {
+    BatchStream stream(mixture(train_on), {});
+    for (int step = 0; step < 5; ++step) {
+      const auto batch = stream.next(0);
+      ASSERT_TRUE(batch.ok());
+      const std::size_t rows = batch->tokens.size();
+      ASSERT_EQ(batch->targets.size(), rows);
+      EXPECT_GE(rows, 600u);
+      EXPECT_LT(rows, 600u + 400u);  // it ends with the example that reaches batch_tokens
+      ASSERT_EQ(batch->starts.front(), 0);
+      ASSERT_EQ(batch->starts.back(), static_cast<int>(rows));
+      EXPECT_TRUE(std::is_sorted(batch->starts.begin(), batch->starts.end()));
+      for (std::size_t s = 0; s + 1 < batch->starts.size(); ++s) {
+        const auto begin = static_cast<std::size_t>(batch->starts[s]),
+                   end = static_cast<std::size_t>(batch->starts[s + 1]);
+        EXPECT_EQ(batch->tokens[begin], tiny_data().encoder->bos());
+        EXPECT_EQ(batch->targets[end - 1], index(tiny_data().encoder->eos()));
+        for (std::size_t i = begin; i + 1 < end; ++i)
+          if (batch->targets[i] != -1) EXPECT_EQ(batch->targets[i], index(batch->tokens[i + 1]));
+      }
+    }
+  }
+}
+
+TEST(Batch, IsAPureFunctionOfItsState) {
+  std::vector<TrainingBatch> whole;
+  BatchStream first(mixture(TrainOn::all, 0.9), {});
+  BatchState middle;
+  for (int step = 0; step < 8; ++step) {
+    whole.push_back(std::move(first.next(0.1 * (step + 1))).value());
+    if (step == 3) middle = first.state();
+  }
+  BatchStream second(mixture(TrainOn::all, 0.9), middle);
+  for (int step = 4; step < 8; ++step) {
+    const TrainingBatch batch = std::move(second.next(0.1 * (step + 1))).value();
+    EXPECT_EQ(batch.tokens, whole[static_cast<std::size_t>(step)].tokens) << step;
+    EXPECT_EQ(batch.targets, whole[static_cast<std::size_t>(step)].targets);
+    EXPECT_EQ(batch.starts, whole[static_cast<std::size_t>(step)].starts);
+  }
+}
+
+TEST(Batch, SourcesGetTheirSharesInTokens) {
+  BatchState state;
+  state.drawn = {0, 0};
+  state.unpaid_tokens = {0, 0};
+  const Mixture half = mixture(TrainOn::all);
+  for (int step = 0; step < 20; ++step) ASSERT_TRUE(make_batch(half, state).ok());
+  // What a source is owed never passes one example: no share drifts.
+  EXPECT_LT(std::abs(state.unpaid_tokens[0]), 400);
+  EXPECT_NEAR(state.unpaid_tokens[0] + state.unpaid_tokens[1], 0, 1e-6);
+  EXPECT_GT(state.drawn[0], 10u);
+}
+
+TEST(Batch, TheMixtureMovesWithProgress) {
+  BatchState early, late;
+  early.drawn = late.drawn = {0, 0};
+  early.unpaid_tokens = late.unpaid_tokens = {0, 0};
+  late.progress = 1;
+  const Mixture moving = mixture(TrainOn::all, 1.0);
+  for (int step = 0; step < 4; ++step) {
+    ASSERT_TRUE(make_batch(moving, early).ok());
+    ASSERT_TRUE(make_batch(moving, late).ok());
+  }
+  EXPECT_GT(early.drawn[1], 0u);
+  EXPECT_EQ(late.drawn[1], 0u);  // of weight 0 by then
+}
+
+TEST(Batch, ExamplesTooLongAreCountedAndASourceOfNothingElseIsAnError) {
+  Mixture narrow = mixture(TrainOn::all);
+  narrow.sequence_tokens = 8;  // every story is longer
+  narrow.weights = narrow.weights_at_end = {0, 1};
+  BatchState state;
+  state.drawn = {0, 0};
+  state.unpaid_tokens = {0, 0};
+  const auto batch = make_batch(narrow, state);
+  ASSERT_FALSE(batch.ok());
+  EXPECT_NE(batch.error().message.find("at most 8 tokens"), std::string::npos) << batch.error().message;
+  EXPECT_GT(state.passed_over, 0u);
+}
+
+TEST(TaskSource, GoesThroughItsFilesOnceARound) {
+  TemporaryFolder folder;
+  std::ofstream out(folder.path() / "gcd.jsonl");
+  for (int i = 1; i <= 20; ++i)
+    out << R"({"task": "gcd", "id": )" << i
+        << R"(, "question": "Find the Greatest Common Divisor (GCD) of these numbers: )" << 6 * i
+        << R"(, 6. Give only the GCD as your final answer.", "answer": "6", "meta": {"numbers": [)" << 6 * i
+        << ", 6]}}\n";
+  out.close();
+  SourceRecipe recipe;
+  recipe.name = "gcd";
+  recipe.paths = {folder.path() / "gcd.jsonl"};
+  const auto source = open_source(recipe, 3, tiny_data().none);
+  ASSERT_TRUE(source.ok()) << source.error().message;
+  ASSERT_EQ((*source)->size(), 20u);
+  std::vector<std::string> orders[2];
+  for (std::uint64_t n = 0; n < 40; ++n) {
+    const auto text = (*source)->text(n);
+    ASSERT_TRUE(text.ok()) << text.error().message;
+    ASSERT_TRUE(text->has_value());
+    orders[n / 20].push_back(std::get<QuestionText>(**text).question);
+  }
+  EXPECT_NE(orders[0], orders[1]);
+  for (auto& order : orders) std::sort(order.begin(), order.end());
+  EXPECT_EQ(orders[0], orders[1]);
+  EXPECT_EQ(std::set<std::string>(orders[0].begin(), orders[0].end()).size(), 20u);
+}
+
+TEST(TaskSource, HeldOutQuestionsArePassedOver) {
+  SourceRecipe recipe;
+  recipe.name = "made";
+  recipe.kind = SourceKind::generator;
+  recipe.generator = "gcd";
+  QuestionFilter filter;
+  Rng rng(5);
+  const auto open = open_source(recipe, 5, filter);
+  ASSERT_TRUE(open.ok()) << open.error().message;
+  const auto first = (*open)->text(0);
+  ASSERT_TRUE(first.ok() && first->has_value());
+  // The same item again, held out this time.
+  Rng again(5 ^ 0);
+  auto item = make_task("gcd", {}, again);
+  ASSERT_TRUE(item.ok());
+  ASSERT_EQ(item->question, std::get<QuestionText>(**first).question);
+  filter.add(*item);
+  const auto second = (*open)->text(0);
+  ASSERT_TRUE(second.ok());
+  EXPECT_FALSE(second->has_value());
+}
+
+TEST(TextSource, GivesEveryByteOnce) {
+  TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 900; ++i) text += "Tiefe " + std::to_string(i) + " Fäden\n";
+  std::ofstream(folder.path() / "a.txt") << text;
+  SourceRecipe recipe;
+  recipe.name = "t";
+  recipe.kind = SourceKind::text;
+  recipe.paths = {folder.path() / "a.txt"};
+  const auto source = open_source(recipe, 3, tiny_data().none);
+  ASSERT_TRUE(source.ok());
+  ASSERT_GT((*source)->size(), 4u);
+  std::size_t bytes = 0, ends = 0;
+  for (std::uint64_t n = 0; n < (*source)->size(); ++n) {
+    const auto part = (*source)->text(n);
+    ASSERT_TRUE(part.ok() && part->has_value());
+    const auto& document = std::get<DocumentText>(**part);
+    bytes += document.text.size();
+    ends += document.ends;
+    EXPECT_TRUE(document.text.back() == '\n' || document.text.back() == ' ');  // never inside a word
+  }
+  EXPECT_EQ(bytes, text.size());
+  EXPECT_EQ(ends, 1u);
+}
+
+TEST(TextSource, IllFormedTextIsRefusedWithItsOffset) {
+  TemporaryFolder folder;
+  std::ofstream(folder.path() / "bad.txt") << "good\xff";
+  SourceRecipe recipe;
+  recipe.kind = SourceKind::text;
+  recipe.paths = {folder.path() / "bad.txt"};
+  const auto source = open_source(recipe, 3, tiny_data().none);
+  ASSERT_FALSE(source.ok());
+  EXPECT_NE(source.error().message.find("bad.txt"), std::string::npos);
+  EXPECT_NE(source.error().message.find("offset 4"), std::string::npos) << source.error().message;
+}
+
+}  // namespace
+}  // namespace hadal

@@ -1,0 +1,88 @@
+// metrics.jsonl survives a kill, and the report reads without a network.
+#include "trainer/metrics.h"
+
+#include <gtest/gtest.h>
+
+#include "tiny.h"
+#include "trainer/report.h"
+
+namespace hadal {
+namespace {
+
+StepMetrics step(std::int64_t n) {
+  StepMetrics m;
+  m.step = n;
+  m.tokens = 100 * n;
+  m.stage = "pretrain";
+  m.loss = 8.0 / static_cast<double>(n);
+  m.seconds = 2.5 * static_cast<double>(n);
+  if (n % 2 == 0) m.held_out = {{"gcd", 1.5}, {"en", 0.5}};
+  return m;
+}
+
+TEST(Metrics, AreReadBackAsWritten) {
+  TemporaryFolder folder;
+  const auto path = folder.path() / "metrics.jsonl";
+  auto log = MetricsLog::open(path, 0);
+  ASSERT_TRUE(log.ok());
+  for (int n = 1; n <= 4; ++n) ASSERT_TRUE(log->append(step(n)).ok());
+  const auto steps = read_metrics(path);
+  ASSERT_TRUE(steps.ok());
+  ASSERT_EQ(steps->size(), 4u);
+  EXPECT_EQ((*steps)[3].tokens, 400);
+  EXPECT_DOUBLE_EQ((*steps)[2].loss, 8.0 / 3);
+  EXPECT_EQ((*steps)[1].held_out.at("gcd"), 1.5);
+}
+
+TEST(Metrics, AResumedRunDropsTheStepsAfterItsCheckpointAndAHalfLine) {
+  TemporaryFolder folder;
+  const auto path = folder.path() / "metrics.jsonl";
+  {
+    auto log = MetricsLog::open(path, 0);
+    for (int n = 1; n <= 4; ++n) ASSERT_TRUE(log->append(step(n)).ok());
+    std::ofstream(path, std::ios::app) << "{\"step\": 5, \"lo";
+  }
+  auto log = MetricsLog::open(path, 2);
+  ASSERT_TRUE(log.ok());
+  ASSERT_TRUE(log->append(step(3)).ok());
+  const auto steps = read_metrics(path);
+  ASSERT_TRUE(steps.ok());
+  ASSERT_EQ(steps->size(), 3u);
+  EXPECT_EQ(steps->back().step, 3);
+}
+
+TEST(Metrics, OfNoRunAreNone) {
+  const auto steps = read_metrics("/nowhere/metrics.jsonl");
+  ASSERT_TRUE(steps.ok());
+  EXPECT_TRUE(steps->empty());
+}
+
+TEST(Report, IsOnePageThatLoadsNothing) {
+  Recipe recipe = tiny("/tmp", "name = \"<a & b>\"\nwatts = 100\nprice_per_kwh = 0.5\n", "steps = 1");
+  const auto config = recipe_model_config(recipe, {400, TokenId{0}, TokenId{1}});
+  ASSERT_TRUE(config.ok());
+  std::vector<StepMetrics> steps;
+  for (int n = 1; n <= 2000; ++n) steps.push_back(step(n));
+  const std::string html = report_html(recipe, *config, steps);
+  for (const char* outside : {"http", "src=", "<script", "url(", "@import", "<link"})
+    EXPECT_EQ(html.find(outside), std::string::npos) << outside;
+  EXPECT_EQ(html.find("<a & b>"), std::string::npos);
+  EXPECT_NE(html.find("&lt;a &amp; b&gt;"), std::string::npos);
+  EXPECT_NE(html.find("2000 steps"), std::string::npos);
+  EXPECT_NE(html.find("0.139 kWh, assuming 100 W"), std::string::npos);  // 100 W for 5000 s
+  EXPECT_NE(html.find("0.069, assuming 0.5 a kWh"), std::string::npos);
+  EXPECT_LT(html.size(), 100000u);  // long runs are thinned
+}
+
+TEST(Report, CurvesPassOverWhatIsNotFinite) {
+  const Recipe recipe = tiny("/tmp", "", "steps = 1");
+  const auto config = recipe_model_config(recipe, {400, TokenId{0}, TokenId{1}});
+  std::vector<StepMetrics> steps{step(1), step(2), step(3)};
+  steps[1].loss = NAN;
+  const std::string html = report_html(recipe, *config, steps);
+  EXPECT_EQ(html.find("nan"), std::string::npos);
+  EXPECT_NE(report_html(recipe, *config, {}).find("no data"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace hadal

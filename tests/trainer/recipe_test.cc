@@ -1,0 +1,144 @@
+// Recipes: what is right is read, what is wrong is one line with file, key, expected and found.
+#include "trainer/recipe.h"
+
+#include <gtest/gtest.h>
+
+namespace hadal {
+namespace {
+
+const char* const kTiny = R"(
+name = "tiny"
+output = "out"
+work = "work"
+init_std = 0.05
+
+[tokenizer]
+vocab_size = 400
+
+[model]
+hidden_size = 32
+intermediate_size = 48
+moe_intermediate_size = 16
+num_hidden_layers = 2
+num_attention_heads = 2
+kv_lora_rank = 16
+qk_nope_head_dim = 16
+qk_rope_head_dim = 8
+v_head_dim = 16
+n_routed_experts = 4
+n_shared_experts = 1
+num_experts_per_tok = 2
+first_k_dense_replace = 1
+scoring_func = "sigmoid"
+topk_method = "noaux_tc"
+max_position_embeddings = 256
+
+[[source]]
+name = "drills"
+kind = "generator"
+generator = "drills"
+
+[[source]]
+name = "files"
+paths = ["a.jsonl", "b.jsonl.gz"]
+
+[[stage]]
+kind = "sft"
+tokens = 1000
+batch_tokens = 256
+sequence_tokens = 128
+optimizer = "muon"
+mixture = { drills = 3, files = 1 }
+)";
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const std::size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+TEST(Recipe, IsReadWithPathsRelativeToItsFolder) {
+  const auto recipe = parse_recipe(kTiny, "/some/where/tiny.toml");
+  ASSERT_TRUE(recipe.ok()) << recipe.error().message;
+  EXPECT_EQ(recipe->output, "/some/where/out");
+  EXPECT_EQ(recipe->work, "/some/where/work");
+  ASSERT_EQ(recipe->sources.size(), 2u);
+  EXPECT_EQ(recipe->sources[0].kind, SourceKind::generator);
+  EXPECT_EQ(recipe->sources[1].paths[1], "/some/where/b.jsonl.gz");
+  ASSERT_EQ(recipe->stages.size(), 1u);
+  EXPECT_EQ(recipe->stages[0].train_on, TrainOn::answers);
+  EXPECT_EQ(recipe->stages[0].optimizer.kind, OptimizerKind::muon);
+  EXPECT_EQ(recipe->stages[0].weights, (std::vector<double>{0.75, 0.25}));
+  EXPECT_EQ(recipe->stages[0].weights_at_end, recipe->stages[0].weights);
+}
+
+TEST(Recipe, TheModelTakesItsVocabularyFromTheTokenizer) {
+  const auto recipe = parse_recipe(kTiny, "tiny.toml");
+  ASSERT_TRUE(recipe.ok()) << recipe.error().message;
+  const auto config = recipe_model_config(*recipe, {391, TokenId{3}, TokenId{5}});
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ(config->vocab_size, 391);
+  EXPECT_EQ(config->bos_token_id, TokenId{3});
+  EXPECT_EQ(config->eos_token_ids, std::vector<TokenId>{TokenId{5}});
+  EXPECT_EQ(config->n_routed_experts, 4);
+}
+
+struct Wrong {
+  const char *from, *to;
+  std::vector<const char*> said;  // all in the message
+};
+
+TEST(Recipe, WhatIsWrongIsNamed) {
+  const Wrong cases[] = {
+      {"init_std", "initial_std", {"tiny.toml", "initial_std", "line 5", "expected"}},
+      {"output = \"out\"", "", {"tiny.toml", "output", "a string", "nothing"}},
+      {"output = \"out\"", "output = 3", {"output", "a string", "3"}},
+      {"init_std = 0.05", "init_std = \"x\"", {"init_std", "a number", "x"}},
+      {"init_std = 0.05", "init_std = -1", {"init_std", "from 0", "-1"}},
+      {"init_std = 0.05", "init_std = nan", {"init_std", "a number", "nan"}},
+      {"init_std = 0.05", "arithmetic = \"slow\"", {"arithmetic", "\"fast\" \"exact\"", "slow"}},
+      {"vocab_size = 400", "vocab_size = 100", {"tokenizer", "vocab_size", "300", "100"}},
+      {"vocab_size = 400", "vocab_size = 400\npath = \"x\"", {"tokenizer", "vocab_size", "path"}},
+      {"hidden_size = 32", "hidden_sise = 32", {"model", "hidden_si"}},
+      {"hidden_size = 32", "hidden_size = 32\nvocab_size = 9", {"model", "vocab_size", "tokenizer"}},
+      {"hidden_size = 32", "hidden_size = 32\ncolour = 9", {"model", "colour"}},
+      {"topk_method = \"noaux_tc\"", "topk_method = \"best\"", {"topk_method", "best"}},
+      {"generator = \"drills\"", "generator = \"poems\"", {"source[0]", "generator", "drills", "poems"}},
+      {"paths = [\"a.jsonl\", \"b.jsonl.gz\"]", "paths = [1]", {"source[1]", "paths", "strings", "1"}},
+      {"paths = [\"a.jsonl\", \"b.jsonl.gz\"]", "", {"source[1]", "paths", "files", "nothing"}},
+      {"name = \"files\"", "name = \"drills\"", {"source", "different names", "drills"}},
+      {"kind = \"sft\"", "kind = \"dream\"", {"stage[0]", "kind", "pretrain", "dream"}},
+      {"tokens = 1000", "", {"stage[0]", "steps, tokens or minutes", "none"}},
+      {"sequence_tokens = 128", "sequence_tokens = 1000", {"sequence_tokens", "256", "1000"}},
+      {"files = 1", "letters = 1", {"mixture", "letters", "files"}},
+      {"drills = 3, files = 1", "drills = 0", {"mixture", "positive", "none"}},
+      {"drills = 3", "drills = -3", {"mixture", "drills", "-3"}},
+      {"optimizer = \"muon\"", "optimizer = \"sgd\"", {"optimizer", "adamw", "sgd"}},
+      {"[[stage]]", "[stage]", {"stage", "[[stage]]"}},
+      {"[tokenizer]", "[tokeniser]", {"tokeniser"}},
+      {"init_std = 0.05", "init_std = = 1", {"tiny.toml", "not TOML", "line 5"}},
+  };
+  for (const Wrong& wrong : cases) {
+    const auto recipe = parse_recipe(replaced(kTiny, wrong.from, wrong.to), "tiny.toml");
+    ASSERT_FALSE(recipe.ok()) << wrong.to;
+    for (const char* word : wrong.said)
+      EXPECT_NE(recipe.error().message.find(word), std::string::npos)
+          << word << " is not in: " << recipe.error().message;
+    EXPECT_EQ(recipe.error().message.find('\n'), std::string::npos) << recipe.error().message;
+  }
+}
+
+TEST(Recipe, TheBuiltInModelsRecipeIsRight) {
+  const auto recipe = read_recipe(std::filesystem::path(HADAL_SOURCE_DIR) / "recipes" / "abyss.toml");
+  ASSERT_TRUE(recipe.ok()) << recipe.error().message;
+  EXPECT_EQ(recipe->name, "abyss");
+}
+
+TEST(Recipe, AFileThatIsNotThereIsNamed) {
+  const auto recipe = read_recipe("/nowhere/none.toml");
+  ASSERT_FALSE(recipe.ok());
+  EXPECT_NE(recipe.error().message.find("none.toml"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace hadal

@@ -1,0 +1,144 @@
+// Word problems from templates: the split of the values, and that what is drawn reads like the given files.
+#include "trainer/tasks/story_templates.h"
+
+#include <algorithm>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "trainer/tasks/judge.h"
+#include "trainer/tasks/story_labels.h"
+#include "trainer/tasks/worked_steps.h"
+
+namespace hadal {
+namespace {
+
+const std::string kPath = HADAL_TASKS "/word_problems/templates.json";
+
+StoryTemplates templates() {
+  auto loaded = StoryTemplates::load(kPath);
+  EXPECT_TRUE(loaded.ok()) << (loaded.ok() ? "" : loaded.error().message);
+  return *std::move(loaded);
+}
+
+// The text with its numbers taken out, and with them the order in which the values stand.
+std::string without_numbers(const std::string& text) {
+  return std::regex_replace(text, std::regex("[0-9]+"), "#");
+}
+
+TEST(StorySplit, HasTheReadmesCheckValue) {
+  EXPECT_EQ(fnv1a("buy_total|12,3"), 0xef843d043aa915b8u);
+  EXPECT_EQ(story_split("buy_total", {12, 3}), 8);
+}
+
+// For templates whose variables all stand in the text in an order known from the English steps, the values can be read
+// back from a line's steps.
+TEST(StorySplit, EveryDevelopmentLineHasEightAndEveryTrainingLineLess) {
+  for (const auto& [file, development] : {std::pair{"en.dev.jsonl", true}, std::pair{"ja.train.jsonl.gz", false}}) {
+    const auto items = read_task_file(std::string(HADAL_TASKS "/word_problems/") + file, 4000);
+    ASSERT_TRUE(items.ok()) << items.error().message;
+    int checked = 0;
+    for (const TaskItem& item : *items) {
+      std::vector<std::int64_t> numbers;
+      const std::string step = item.steps.at(0);
+      const std::size_t at = step.find_first_of("*+/-");
+      const std::int64_t x = std::stoll(step);
+      const std::int64_t y = std::stoll(step.substr(at + 1));
+      if (item.template_id == "buy_total" || item.template_id == "speed_distance" ||
+          item.template_id == "compare_times") {
+        numbers = {x, y};
+      } else if (item.template_id == "share_equal" || item.template_id == "speed_time") {
+        numbers = {y, x / y};
+      } else if (item.template_id == "discount" || item.template_id == "percent_of" ||
+                 item.template_id == "perimeter") {
+        numbers = {x, y};
+      } else {
+        continue;
+      }
+      EXPECT_EQ(story_split(item.template_id, numbers) == 8, development) << item.question;
+      EXPECT_LT(story_split(item.template_id, numbers), development ? 9 : kTrainingSplits) << item.question;
+      ++checked;
+    }
+    EXPECT_GT(checked, 30) << file;
+  }
+}
+
+TEST(StoryTemplates, DrawnProblemsAreWorkedAndJudgedRight) {
+  const StoryTemplates stories = templates();
+  EXPECT_EQ(stories.size(), 24u);
+  EXPECT_EQ(stories.languages().size(), 8u);
+  Rng rng(3);
+  for (const std::string& lang : stories.languages()) {
+    for (int i = 0; i < 200; ++i) {
+      const auto item = stories.make(lang, rng);
+      ASSERT_TRUE(item.ok()) << item.error().message;
+      EXPECT_EQ(item->question.find('{'), std::string::npos);
+      const auto worked = work_out(*item);
+      ASSERT_TRUE(worked.ok()) << worked.error().message;
+      EXPECT_TRUE(*judge(item->task, worked->answer, item->answer, item->meta)) << item->question;
+      for (std::size_t s = 0; s < item->steps.size(); ++s) {
+        EXPECT_FALSE(steps::story_label(item->template_id, s, lang).empty()) << item->template_id << " " << s;
+      }
+    }
+  }
+}
+
+TEST(StoryTemplates, DrawnProblemsHaveTheWordingOfTheFiles) {
+  const StoryTemplates stories = templates();
+  std::set<std::string> known;
+  const auto items = read_task_file(HADAL_TASKS "/word_problems/en.train.jsonl.gz", 3000);
+  ASSERT_TRUE(items.ok());
+  const std::regex word(
+      "Anna|Ben|Clara|David|Emma|Frank|Grace|Henry|Julia|Kevin|Laura|Mark|Nina|Oscar|Paula|Robert|"
+      "Sarah|Tom|Victor|Wendy|apples|oranges|balls|balloons|cups|toys|buns|eggs|buttons|marbles|"
+      "lemons|peaches");
+  const auto shape = [&word](const std::string& question) {
+    return std::regex_replace(without_numbers(question), word, "W");
+  };
+  for (const TaskItem& item : *items) known.insert(item.template_id + shape(item.question));
+  Rng rng(4);
+  for (int i = 0; i < 300; ++i) {
+    const auto item = stories.make("en", rng);
+    ASSERT_TRUE(item.ok());
+    EXPECT_TRUE(known.contains(item->template_id + shape(item->question))) << item->question;
+  }
+}
+
+TEST(StoryTemplates, TheSameSeedDrawsTheSameProblem) {
+  const StoryTemplates stories = templates();
+  Rng one(5);
+  Rng other(5);
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(write_task_item(*stories.make("ru", one)), write_task_item(*stories.make("ru", other)));
+}
+
+TEST(TemplateExpression, FollowsCsPrecedence) {
+  const std::map<std::string, std::int64_t, std::less<>> values = {{"a", 7}, {"b", 3}};
+  const auto value = [&values](const char* text) { return evaluate_template_expression(text, values); };
+  EXPECT_EQ(*value("a + b*2"), 13);
+  EXPECT_EQ(*value("a*b % 4 == 1"), 1);
+  EXPECT_EQ(*value("a - b - 2"), 2);
+  EXPECT_EQ(*value("(a - b) / 2"), 2);
+  EXPECT_EQ(*value("3*b >= a + 2"), 1);
+  EXPECT_EQ(*value("a < b != 1"), 1);
+  for (const char* broken : {"", "a +", "a b", "(a", "c", "a / 0", "a ^ b", "9999999999*9999999999"}) {
+    EXPECT_FALSE(value(broken).ok()) << broken;
+  }
+}
+
+TEST(StoryTemplates, ABrokenFileIsOneClearError) {
+  for (const char* broken : {"", "{}", "[]", R"({"version":2})", R"({"version":1,"languages":[],"templates":[]})",
+                             R"({"version":1,"languages":["en"],"names":{},"objects":{},"templates":[]})"}) {
+    const auto loaded = StoryTemplates::parse(broken, "t.json");
+    ASSERT_FALSE(loaded.ok()) << broken;
+    EXPECT_EQ(loaded.error().message.find("t.json"), 0u) << loaded.error().message;
+  }
+  EXPECT_EQ(StoryTemplates::load("/absent").error().kind, ErrorKind::not_found);
+}
+
+}  // namespace
+}  // namespace hadal

@@ -1,0 +1,257 @@
+// Whole runs of a tiny model: what `hadal train` promises about checkpoints, interruptions and bad worlds.
+#include "trainer/training_run.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <chrono>
+#include <thread>
+
+#include "base/json.h"
+#include "spec/checkpoint.h"
+#include "tiny.h"
+#include "trainer/metrics.h"
+#include "trainer/training_state.h"
+
+namespace hadal {
+namespace {
+
+constexpr const char* kTenSteps = "steps = 10\noptimizer = \"muon\"\nlearning_rate = 0.01\n";
+constexpr const char* kEveryTwo = "checkpoint_steps = 2\n";
+
+TrainingOptions options_of(bool resume) {
+  TrainingOptions options;
+  options.resume = resume;
+  options.threads = 2;
+  return options;
+}
+
+// Everything a published model is, as bytes.
+std::string model_bytes(const std::filesystem::path& folder) {
+  std::string all;
+  for (const char* name : {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"})
+    all += bytes_of(folder / "model" / name);
+  return all;
+}
+
+const std::string& uninterrupted() {
+  static const std::string bytes = [] {
+    TemporaryFolder folder;
+    const Recipe recipe = tiny(folder.path(), kEveryTwo, kTenSteps);
+    const auto summary = run_training(recipe, options_of(false));
+    EXPECT_TRUE(summary.ok()) << (summary.ok() ? "" : summary.error().message);
+    return model_bytes(folder.path());
+  }();
+  return bytes;
+}
+
+TEST(TrainingRun, WritesAModelMetricsAndAReport) {
+  TemporaryFolder folder;
+  const Recipe recipe = tiny(folder.path(), "watts = 50\nprice_per_kwh = 0.3\n", kTenSteps);
+  const auto summary = run_training(recipe, options_of(false));
+  ASSERT_TRUE(summary.ok()) << summary.error().message;
+  EXPECT_EQ(summary->steps, 10);
+  for (const char* name : {"model/config.json", "model/model.safetensors", "model/tokenizer.json",
+                           "model/tokenizer_config.json", "model/generation_config.json", "work/report.html"})
+    EXPECT_TRUE(std::filesystem::exists(folder.path() / name)) << name;
+  const auto steps = read_metrics(folder.path() / "work/metrics.jsonl");
+  ASSERT_TRUE(steps.ok());
+  ASSERT_EQ(steps->size(), 10u);
+  EXPECT_EQ(steps->back().step, 10);
+  EXPECT_EQ(steps->back().tokens, summary->tokens);
+  EXPECT_LT(steps->back().loss, steps->front().loss - 0.2);  // it learns
+  const auto config = read_model_config(folder.path() / "model");
+  ASSERT_TRUE(config.ok());
+  EXPECT_EQ(config->vocab_size, 420);
+  EXPECT_NE(bytes_of(folder.path() / "model/generation_config.json").find("\"temperature\": 0.6"), std::string::npos);
+  EXPECT_NE(generation_config_json(*config, 0).find("\"do_sample\": false"), std::string::npos);  // greedy
+}
+
+TEST(TrainingRun, TheSameRecipeGivesTheSameBits) {
+  TemporaryFolder folder;
+  const Recipe recipe = tiny(folder.path(), "", kTenSteps);  // without the checkpoints in between
+  ASSERT_TRUE(run_training(recipe, options_of(false)).ok());
+  EXPECT_EQ(model_bytes(folder.path()), uninterrupted());
+}
+
+TEST(TrainingRun, StopsWithACheckpointWhenAskedAndGoesOnToTheSameBits) {
+  TemporaryFolder folder;
+  const Recipe recipe = tiny(folder.path(), "", kTenSteps);
+  CancelFlag cancel;
+  cancel.request();
+  TrainingOptions options = options_of(false);
+  options.cancel = &cancel;
+  const auto stopped = run_training(recipe, options);
+  ASSERT_FALSE(stopped.ok());
+  EXPECT_EQ(stopped.error().kind, ErrorKind::cancelled);
+  EXPECT_NE(stopped.error().message.find("--resume"), std::string::npos);
+  ASSERT_EQ(list_checkpoints(recipe.work).size(), 1u);
+  ASSERT_TRUE(run_training(recipe, options_of(true)).ok());
+  EXPECT_EQ(model_bytes(folder.path()), uninterrupted());
+}
+
+TEST(TrainingRun, KilledAtAnyMomentItGoesOnToTheSameBits) {
+  uninterrupted();
+  for (const std::size_t kill_after : {3u, 6u}) {
+    TemporaryFolder folder;
+    const Recipe recipe = tiny(folder.path(), kEveryTwo, kTenSteps);
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      (void)run_training(recipe, options_of(false)).ok();
+      _exit(0);
+    }
+    for (int wait = 0; wait < 2000; ++wait) {  // 20 s at most
+      const auto steps = read_metrics(recipe.work / "metrics.jsonl");
+      if (steps.ok() && steps->size() >= kill_after) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    const auto resumed = run_training(recipe, options_of(true));
+    ASSERT_TRUE(resumed.ok()) << resumed.error().message;
+    EXPECT_EQ(model_bytes(folder.path()), uninterrupted()) << "killed after step " << kill_after;
+    const auto steps = read_metrics(recipe.work / "metrics.jsonl");
+    ASSERT_TRUE(steps.ok());
+    ASSERT_EQ(steps->size(), 10u);  // no step twice, none missing
+    for (std::size_t i = 0; i < steps->size(); ++i) EXPECT_EQ((*steps)[i].step, static_cast<std::int64_t>(i + 1));
+  }
+}
+
+TEST(TrainingRun, AFullDiskLeavesTheLastCheckpointAndOneLine) {
+  TemporaryFolder folder;
+  ASSERT_TRUE(run_training(tiny(folder.path(), "", "steps = 1\n"), options_of(false)).ok());
+  const Recipe recipe = tiny(folder.path(), "checkpoint_steps = 1\n", "steps = 3\n");
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t child = fork();
+  if (child == 0) {  // no file of this process may pass 50 kB: the state of the next checkpoint does
+    signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{50000, 50000};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    const auto run = run_training(recipe, options_of(true));
+    const std::string said = run.ok() ? "" : run.error().message;
+    _exit(write(ends[1], said.data(), said.size()) == static_cast<ssize_t>(said.size()) ? 0 : 1);
+  }
+  close(ends[1]);
+  char said[1000];
+  const ssize_t bytes = read(ends[0], said, sizeof said);
+  close(ends[0]);
+  waitpid(child, nullptr, 0);
+  ASSERT_GT(bytes, 0);
+  const std::string message(said, static_cast<std::size_t>(bytes));
+  EXPECT_NE(message.find("File too large"), std::string::npos) << message;
+  EXPECT_EQ(message.find('\n'), std::string::npos);
+  const auto checkpoints = list_checkpoints(recipe.work);
+  ASSERT_EQ(checkpoints.size(), 1u);
+  EXPECT_TRUE(run_training(recipe, options_of(true)).ok());  // with room again it goes on
+}
+
+TEST(TrainingRun, StagesFollowOneAnother) {
+  TemporaryFolder folder;
+  const std::string second =
+      "[[stage]]\nname = \"second\"\nkind = \"sft\"\nsteps = 3\nbatch_tokens = 512\nsequence_tokens = 400\n"
+      "optimizer = \"adamw\"\n";
+  const Recipe recipe = tiny(folder.path(), "", "steps = 2\noptimizer = \"muon\"\n" + second);
+  const auto summary = run_training(recipe, options_of(false));
+  ASSERT_TRUE(summary.ok()) << summary.error().message;
+  const auto steps = read_metrics(recipe.work / "metrics.jsonl");
+  ASSERT_TRUE(steps.ok());
+  ASSERT_EQ(steps->size(), 5u);
+  EXPECT_EQ((*steps)[1].stage, "pretrain");
+  EXPECT_EQ((*steps)[2].stage, "second");
+}
+
+TEST(TrainingRun, KeepsTheLastCheckpointsOnly) {
+  TemporaryFolder folder;
+  const Recipe recipe = tiny(folder.path(), "checkpoint_steps = 1\nkeep_checkpoints = 2\n", "steps = 5\n");
+  ASSERT_TRUE(run_training(recipe, options_of(false)).ok());
+  const auto checkpoints = list_checkpoints(recipe.work);
+  ASSERT_EQ(checkpoints.size(), 2u);
+  EXPECT_EQ(checkpoints[0], checkpoint_path(recipe.work, 4));
+  EXPECT_EQ(checkpoints[1], checkpoint_path(recipe.work, 5));
+}
+
+TEST(TrainingRun, AnEarlierRunIsNotOverwritten) {
+  TemporaryFolder folder;
+  const Recipe recipe = tiny(folder.path(), "", "steps = 1\n");
+  ASSERT_TRUE(run_training(recipe, options_of(false)).ok());
+  const auto again = run_training(recipe, options_of(false));
+  ASSERT_FALSE(again.ok());
+  EXPECT_NE(again.error().message.find("--resume"), std::string::npos) << again.error().message;
+}
+
+TEST(TrainingRun, AnotherModelsCheckpointIsRefused) {
+  TemporaryFolder folder;
+  const Recipe recipe = tiny(folder.path(), "", "steps = 1\n");
+  ASSERT_TRUE(run_training(recipe, options_of(false)).ok());
+  std::string text = tiny_recipe("", "steps = 2\n");
+  text.replace(text.find("num_experts_per_tok = 2"), 23, "num_experts_per_tok = 3");
+  const auto changed = parse_recipe(text, folder.path() / "tiny.toml");
+  ASSERT_TRUE(changed.ok());
+  const auto resumed = run_training(*changed, options_of(true));
+  ASSERT_FALSE(resumed.ok());
+  EXPECT_NE(resumed.error().message.find("expected a run of this recipe"), std::string::npos)
+      << resumed.error().message;
+}
+
+TEST(TrainingRun, DivergenceStopsWithTheStepAndKeepsTheLastGoodCheckpoint) {
+  TemporaryFolder folder;
+  // Decay of rate * 10 * 10 = -99 a step: weights pass float32's range within twenty steps.
+  const Recipe recipe =
+      tiny(folder.path(), "arithmetic = \"exact\"\ncheckpoint_steps = 2\n",
+           "steps = 60\nlearning_rate = 10.0\nweight_decay = 10.0\nschedule = \"constant\"\nwarmup = 0\n");
+  const auto run = run_training(recipe, options_of(false));
+  ASSERT_FALSE(run.ok());
+  EXPECT_NE(run.error().message.find("finite"), std::string::npos) << run.error().message;
+  for (const auto& checkpoint : list_checkpoints(recipe.work)) EXPECT_TRUE(read_model_config(checkpoint).ok());
+  EXPECT_FALSE(std::filesystem::exists(recipe.output));
+}
+
+TEST(TrainingRun, ADryRunWritesNothing) {
+  TemporaryFolder folder;
+  const Recipe recipe = tiny(folder.path(), "", kTenSteps);
+  TrainingOptions options = options_of(false);
+  options.dry_run = true;
+  std::string said;
+  options.say = [&](std::string_view line) { said += std::string(line) + "\n"; };
+  ASSERT_TRUE(run_training(recipe, options).ok());
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  EXPECT_NE(said.find("MFLOP a token"), std::string::npos);
+}
+
+TEST(TrainingRun, SequencesLongerThanTheModelsPositionsAreRefused) {
+  TemporaryFolder folder;
+  std::string text = tiny_recipe("", "steps = 1\n");
+  text.replace(text.find("max_position_embeddings = 512"), 29, "max_position_embeddings = 128");
+  const auto recipe = parse_recipe(text, folder.path() / "tiny.toml");
+  ASSERT_TRUE(recipe.ok());
+  const auto run = run_training(*recipe, options_of(false));
+  ASSERT_FALSE(run.ok());
+  EXPECT_NE(run.error().message.find("sequence_tokens: expected at most 128"), std::string::npos)
+      << run.error().message;
+}
+
+TEST(TrainingFlops, OfTheBenchmarkShapeAreAboutThirtyTwoMillionAToken) {
+  ModelConfig c;
+  c.vocab_size = 4096;
+  c.hidden_size = 256;
+  c.intermediate_size = 768;
+  c.moe_intermediate_size = 128;
+  c.num_hidden_layers = 6;
+  c.num_attention_heads = 4;
+  c.kv_lora_rank = 64;
+  c.qk_nope_head_dim = 32;
+  c.qk_rope_head_dim = 16;
+  c.v_head_dim = 32;
+  c.n_routed_experts = 32;
+  c.n_shared_experts = 1;
+  c.num_experts_per_tok = 4;
+  c.first_k_dense_replace = 1;
+  EXPECT_NEAR(training_flops_per_token(c, 256.5) * 1e-6, 32, 1);
+}
+
+}  // namespace
+}  // namespace hadal

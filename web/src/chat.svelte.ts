@@ -1,0 +1,132 @@
+// The conversation on the page: what was said, and the answer that is under way.
+
+import { ApiError, streamChat, type AnswerStats, type ApiMessage } from './api';
+import { settings } from './settings.svelte';
+
+export interface Turn {
+  id: number;
+  role: 'user' | 'assistant';
+  text: string;
+  reasoning: string;
+  state: 'done' | 'waiting' | 'reasoning' | 'answering' | 'stopped' | 'cut' | 'failed';
+  error: string;
+  startedAt: number; // ms, performance.now()
+  thoughtMs: number; // from the start to the first word of the answer
+  totalMs: number;
+  stats: AnswerStats | null;
+}
+
+export function isRunning(turn: Turn): boolean {
+  return turn.state === 'waiting' || turn.state === 'reasoning' || turn.state === 'answering';
+}
+
+/** Tokens a second: by the server's own clock when it told, else by ours. */
+export function tokensPerSecond(turn: Turn): number | null {
+  if (!turn.stats || turn.stats.completionTokens < 2) return null;
+  const ms = turn.stats.decodeMs ?? turn.totalMs;
+  return ms > 0 ? (1000 * turn.stats.completionTokens) / ms : null;
+}
+
+/** What the server is told: the past without its reasoning, and without answers that never came. */
+export function apiMessages(turns: readonly Turn[], systemPrompt: string): ApiMessage[] {
+  const messages: ApiMessage[] = systemPrompt.trim() ? [{ role: 'system', content: systemPrompt }] : [];
+  for (const turn of turns)
+    if (turn.role === 'user' || turn.text) messages.push({ role: turn.role, content: turn.text });
+  return messages;
+}
+
+class Chat {
+  turns = $state<Turn[]>([]);
+  running = $state(false);
+  #abort: AbortController | null = null;
+  #lastId = 0;
+
+  async send(text: string): Promise<void> {
+    if (this.running || !text.trim()) return;
+    this.turns.push(this.#newTurn('user', text.trim()));
+    await this.#answer();
+  }
+
+  /** Drops the last answer and asks for another one. */
+  async again(): Promise<void> {
+    if (this.running) return;
+    while (this.turns.at(-1)?.role === 'assistant') this.turns.pop();
+    if (this.turns.length > 0) await this.#answer();
+  }
+
+  stop(): void {
+    this.#abort?.abort();
+  }
+
+  clear(): void {
+    this.stop();
+    this.turns = [];
+  }
+
+  #newTurn(role: Turn['role'], text: string): Turn {
+    const state = role === 'user' ? 'done' : 'waiting';
+    return {
+      id: ++this.#lastId, role, text, reasoning: '', state, error: '',
+      startedAt: performance.now(), thoughtMs: 0, totalMs: 0, stats: null,
+    };
+  }
+
+  async #answer(): Promise<void> {
+    const messages = apiMessages(this.turns, settings.systemPrompt);
+    this.turns.push(this.#newTurn('assistant', ''));
+    const turn = this.turns.at(-1)!; // the reactive one
+    const abort = new AbortController();
+    this.#abort = abort;
+    this.running = true;
+    try {
+      const finish = await streamChat(
+        {
+          messages,
+          thinking: settings.thinking,
+          temperature: settings.temperature,
+          maxTokens: settings.maxTokens,
+          apiKey: settings.apiKey,
+        },
+        {
+          onReasoning: (text) => {
+            turn.state = 'reasoning';
+            turn.reasoning += text;
+          },
+          onText: (text) => {
+            if (turn.state !== 'answering') turn.thoughtMs = performance.now() - turn.startedAt;
+            turn.state = 'answering';
+            turn.text += text;
+          },
+          onStats: (stats) => (turn.stats = stats),
+        },
+        abort.signal,
+      );
+      turn.state = finish === 'length' ? 'cut' : 'done';
+    } catch (error) {
+      if (abort.signal.aborted) {
+        turn.state = 'stopped';
+      } else {
+        turn.state = 'failed';
+        turn.error = explain(error);
+      }
+    } finally {
+      turn.totalMs = performance.now() - turn.startedAt;
+      if (this.#abort === abort) {
+        this.#abort = null;
+        this.running = false;
+      }
+    }
+  }
+}
+
+function explain(error: unknown): string {
+  if (error instanceof ApiError) {
+    if (error.code === 'context_length_exceeded')
+      return `This conversation no longer fits into the model's context. Start a new chat. (${error.message})`;
+    if (error.status === 401) return `${error.message}. Enter the key in the settings.`;
+    return error.message;
+  }
+  return 'The server cannot be reached. Is `hadal serve` still running?';
+}
+
+export const chat = new Chat();

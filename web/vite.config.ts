@@ -1,0 +1,16 @@
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defineConfig } from 'vite';
+
+export default defineConfig({
+  plugins: [svelte()],
+  build: {
+    target: 'es2022',
+    assetsInlineLimit: 0, // the page's security policy allows files, not data: scripts
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+  },
+  server: {
+    // `npm run dev` beside a running `hadal serve`.
+    proxy: { '/v1': { target: 'http://127.0.0.1:8080', headers: { origin: '' } }, '/health': 'http://127.0.0.1:8080' },
+  },
+});
