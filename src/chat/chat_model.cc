@@ -45,6 +45,12 @@ std::uint64_t random_seed() {
   return (static_cast<std::uint64_t>(device()) << 32) | device();
 }
 
+Status check_text(const std::string& subject, std::string_view text) {
+  const std::size_t valid = valid_utf8_bytes(text);
+  if (valid == text.size()) return Done{};
+  return Error{ErrorKind::invalid, fmt::format("{}: expected UTF-8, found something else at byte {}", subject, valid)};
+}
+
 class EngineChatModel final : public ChatModel {
  public:
   EngineChatModel(TextModel text, WeightModel weights, GenerationConfig defaults, std::unique_ptr<Engine> engine);
@@ -60,6 +66,7 @@ class EngineChatModel final : public ChatModel {
   const std::string& name() const override { return text_.location.name; }
   SamplingOptions default_sampling() const override { return defaults_.sampling; }
   int context_tokens() const override { return engine_->limits().context_tokens; }
+  int threads() const override { return weights_.pool->threads(); }
 
  private:
   // On the callers' threads.
@@ -124,6 +131,8 @@ Result<std::unique_ptr<Job>> EngineChatModel::make_job(GenerationRequest request
   HADAL_RETURN_IF_ERROR(check_sampling(request.sampling));
   if (request.max_tokens < 0)
     return Error{ErrorKind::invalid, fmt::format("max_tokens: expected 0 or more, found {}", request.max_tokens)};
+  for (std::size_t i = 0; i < request.stop.size(); ++i)  // a part of a character would cut the answer inside one
+    HADAL_RETURN_IF_ERROR(check_text(fmt::format("stop {}", i), request.stop[i]));
   auto job = std::make_unique<Job>();
   EngineRequest& asked = job->engine_request;
   HADAL_ASSIGN(asked.prompt, prompt_ids(request, *job));
@@ -154,12 +163,6 @@ Result<std::unique_ptr<Job>> EngineChatModel::make_job(GenerationRequest request
 
 // Also decides how the answer is to be read.
 Result<std::vector<TokenId>> EngineChatModel::prompt_ids(const GenerationRequest& request, Job& job) const {
-  const auto check_text = [](const std::string& subject, std::string_view text) -> Status {
-    const std::size_t valid = valid_utf8_bytes(text);
-    if (valid == text.size()) return Done{};
-    return Error{ErrorKind::invalid,
-                 fmt::format("{}: expected UTF-8, found something else at byte {}", subject, valid)};
-  };
   if (request.raw_prompt) {
     HADAL_RETURN_IF_ERROR(check_text("prompt", *request.raw_prompt));
     job.stream_options.control_tokens = AnswerStream::Options::ControlTokens::write;

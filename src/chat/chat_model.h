@@ -107,6 +107,7 @@ class ChatModel {
   virtual const std::string& name() const = 0;  // "abyss", or the directory's last part
   virtual SamplingOptions default_sampling() const = 0;  // generation_config.json, else the family's card
   virtual int context_tokens() const = 0;
+  virtual int threads() const = 0;  // that compute
 };
 
 }  // namespace hadal

@@ -1,7 +1,6 @@
 // `hadal logits`: the model's raw output for given tokens, for comparison with other implementations.
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cmath>
 #include <iterator>
 #include <memory>
@@ -32,23 +31,6 @@ constexpr const char* kExamples =
     "\nExamples:\n"
     "  hadal logits MODEL --tokens 1,2,3 --exact\n"
     "  hadal logits MODEL --tokens-file tokens.json --positions 0,63 --out logits.safetensors\n";
-
-// "0,63" -> {0, 63}. Wrong usage unless it is a list of numbers from 0 up. (CLI11's own lists would swallow MODEL.)
-std::vector<int> parse_numbers(const std::string& text, const std::string& option) {
-  std::vector<int> numbers;
-  const char* at = text.data();
-  const char* const end = at + text.size();
-  while (true) {
-    int number = 0;
-    const auto [after, error] = std::from_chars(at, end, number);
-    const bool last = after == end;
-    if (error != std::errc() || number < 0 || !(last || *after == ','))
-      throw CLI::ValidationError(option, "expected numbers from 0 up with commas between, found \"" + text + "\"");
-    numbers.push_back(number);
-    if (last) return numbers;
-    at = after + 1;
-  }
-}
 
 Status check_tokens(const std::vector<TokenId>& tokens, const ModelConfig& config) {
   if (tokens.empty()) return Error{ErrorKind::invalid, "tokens: expected at least one id, found none"};

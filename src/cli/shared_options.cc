@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <map>
 
@@ -50,6 +51,22 @@ void add_think_option(CLI::App& command, std::optional<bool>& thinking) {
           "--think", [&thinking](const std::string& value) { thinking = value == "on"; },
           "Think before answering; left out: as the model does by itself")
       ->check(CLI::IsMember({"on", "off"}));
+}
+
+std::vector<int> parse_numbers(const std::string& text, const std::string& option) {
+  std::vector<int> numbers;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (true) {
+    int number = 0;
+    const auto [after, error] = std::from_chars(at, end, number);
+    const bool last = after == end;
+    if (error != std::errc() || number < 0 || !(last || *after == ','))
+      throw CLI::ValidationError(option, "expected numbers from 0 up with commas between, found \"" + text + "\"");
+    numbers.push_back(number);
+    if (last) return numbers;
+    at = after + 1;
+  }
 }
 
 Result<std::string> read_standard_input(std::size_t max_bytes) {

@@ -1,7 +1,10 @@
-// What several commands have in common: the model argument, --exact and --threads, standard input.
+// What several commands have in common: the model argument, --exact and --threads, sampling, lists of numbers, standard
+// input.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "chat/chat_model.h"
 #include "cli/command.h"
@@ -31,6 +34,9 @@ void add_sampling_options(CLI::App& command, SamplingFlags& flags);
 
 // "on" or "off" into `thinking`.
 void add_think_option(CLI::App& command, std::optional<bool>& thinking);
+
+// "0,63" -> {0, 63}. Wrong usage unless it is a list of numbers from 0 up. (CLI11's own lists would swallow MODEL.)
+std::vector<int> parse_numbers(const std::string& text, const std::string& option);
 
 // All of standard input, up to max_bytes.
 Result<std::string> read_standard_input(std::size_t max_bytes = 256u << 20);

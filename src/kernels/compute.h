@@ -3,6 +3,9 @@
 // the trainer; kernels keep no state of their own.
 #pragma once
 
+#include <string>
+
+#include "base/result.h"
 #include "base/thread_pool.h"
 
 namespace hadal {
@@ -13,7 +16,7 @@ enum class Arithmetic { exact, fast };
 
 enum class Isa { portable, avx2, avx512 };
 
-struct KernelTable;  // kernels/simd/kernel_table.h
+struct KernelTable;  // kernels/kernel_table.h
 
 struct Compute {
   ThreadPool* pool;
@@ -25,5 +28,18 @@ Isa best_isa();                                                 // that this pro
 const char* isa_name(Isa isa);                                  // "portable", "avx2", "avx512"
 const KernelTable* kernels_for(Isa isa);                        // null: this processor cannot run it
 Compute make_compute(ThreadPool& pool, Arithmetic arithmetic);  // with the best Isa
+
+// With the Isa that is asked for, in tests and benchmarks; ErrorKind::unsupported where the processor lacks it.
+Result<Compute> make_compute(ThreadPool& pool, Arithmetic arithmetic, Isa isa);
+
+// What the kernels ask of a processor, and what one has; the names are those of /proc/cpuinfo.
+struct Processor {
+  bool avx2 = false, fma = false;
+  bool avx512f = false, avx512bw = false, avx512vl = false, avx512dq = false, avx512_bf16 = false;
+};
+Processor this_processor();
+
+// The table of `isa`, or an error that names everything it needs and what `processor` lacks of it.
+Result<const KernelTable*> require_kernels(Isa isa, const Processor& processor);
 
 }  // namespace hadal

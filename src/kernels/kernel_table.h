@@ -113,6 +113,12 @@ struct KernelTable {
   void (*sigmoid)(const float* x, int n, float* y);
   // Replaces logits by probabilities; returns log(sum(exp(logits))).
   float (*softmax)(float* logits, int n);
+
+  // For machine_limits.h: register-only multiply-adds, returning how many operations were done; and a read of `bytes`
+  // (a multiple of 512).
+  double (*busy_f32)(int rounds);
+  double (*busy_bf16)(int rounds);
+  float (*read_all)(const std::byte* from, std::size_t bytes);
 };
 
 std::size_t attention_scratch_bytes(int positions, int nope, int rope, int value);  // forward

@@ -6,6 +6,7 @@
 // own tests.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -19,15 +20,23 @@
 
 namespace hadal {
 
+struct FakeAnswer {  // another answer, to questions with a certain word in them
+  std::string asked;
+  std::vector<std::string> answer{};
+  std::size_t more_words = 0;
+  bool fails = false;
+};
+
 struct FakeScript {
   std::vector<std::string> reasoning{"The ", "user ", "asks ", "something. ", "Let ", "me ", "see."};  // a token each
   std::vector<std::string> answer{"The ", "answer ", "is ", "**42**."};
   std::chrono::microseconds pace{0};  // between two tokens of every sequence
   std::size_t more_words = 0;         // so many times "word " after the answer
   int max_active = 8;
-  int context_tokens = 4096;  // a prompt has one token a byte
-  int pages = 1000;           // each running sequence holds 4
-  bool fails = false;         // after the reasoning
+  int context_tokens = 4096;         // a prompt has one token a byte
+  int pages = 1000;                  // each running sequence holds 4
+  bool fails = false;                // after the reasoning
+  std::vector<FakeAnswer> others{};  // the first whose word is in the last message is given instead
 };
 
 class FakeModel final : public ChatModel {
@@ -44,6 +53,7 @@ class FakeModel final : public ChatModel {
   const std::string& name() const override { return name_; }
   SamplingOptions default_sampling() const override { return {}; }
   int context_tokens() const override { return script_.context_tokens; }
+  int threads() const override { return 1; }
 
   GenerationRequest last_request() const;  // as the server made it
   int cancelled() const;
@@ -52,11 +62,14 @@ class FakeModel final : public ChatModel {
   struct Sequence {
     GenerationRequest request;
     Completion completion;
-    std::vector<std::string> reasoning, answer;
+    std::vector<std::string> reasoning{};
+    FakeAnswer script{};
+    std::chrono::steady_clock::time_point submitted = std::chrono::steady_clock::now(), first_token{};
     std::size_t next = 0;
     bool cancelled = false;
   };
 
+  FakeAnswer answer_to(const GenerationRequest& request) const;
   void run();
   bool step(Sequence& sequence);  // false: it is done
 

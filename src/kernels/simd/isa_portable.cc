@@ -11,4 +11,5 @@
 #include "kernels/simd/rows.inl"
 
 #include "kernels/simd/attention.inl"
+#include "kernels/simd/limits.inl"
 #include "kernels/simd/table.inl"

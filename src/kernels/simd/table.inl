@@ -31,6 +31,9 @@ const KernelTable HADAL_SIMD_TABLE = {
     .dot = HADAL_SIMD_NAMESPACE::dot,
     .sigmoid = HADAL_SIMD_NAMESPACE::sigmoid,
     .softmax = HADAL_SIMD_NAMESPACE::softmax,
+    .busy_f32 = HADAL_SIMD_NAMESPACE::busy_f32,
+    .busy_bf16 = HADAL_SIMD_NAMESPACE::busy_bf16,
+    .read_all = HADAL_SIMD_NAMESPACE::read_all,
 };
 
 }  // namespace hadal

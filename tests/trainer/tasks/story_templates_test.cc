@@ -2,6 +2,7 @@
 #include "trainer/tasks/story_templates.h"
 
 #include <algorithm>
+#include <fstream>
 #include <map>
 #include <regex>
 #include <set>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "trainer/tasks/judge.h"
 #include "trainer/tasks/story_labels.h"
@@ -18,9 +20,10 @@ namespace hadal {
 namespace {
 
 const std::string kPath = HADAL_TASKS "/word_problems/templates.json";
+const std::string kRecipePath = HADAL_SOURCE_DIR "/recipes/data/word_problems.json";
 
-StoryTemplates templates() {
-  auto loaded = StoryTemplates::load(kPath);
+StoryTemplates templates(const std::string& path = kPath) {
+  auto loaded = StoryTemplates::load(path);
   EXPECT_TRUE(loaded.ok()) << (loaded.ok() ? "" : loaded.error().message);
   return *std::move(loaded);
 }
@@ -33,6 +36,14 @@ std::string without_numbers(const std::string& text) {
 TEST(StorySplit, HasTheReadmesCheckValue) {
   EXPECT_EQ(fnv1a("buy_total|12,3"), 0xef843d043aa915b8u);
   EXPECT_EQ(story_split("buy_total", {12, 3}), 8);
+}
+
+// The variables that a phrasing states, without the words it is filled with.
+std::set<std::string> stated_values(const std::string& text) {
+  static const std::regex slot("\\{([a-z])\\}");
+  std::set<std::string> found;
+  for (std::sregex_iterator at(text.begin(), text.end(), slot), end; at != end; ++at) found.insert((*at)[1]);
+  return found;
 }
 
 // For templates whose variables all stand in the text in an order known from the English steps, the values can be read
@@ -68,23 +79,49 @@ TEST(StorySplit, EveryDevelopmentLineHasEightAndEveryTrainingLineLess) {
 }
 
 TEST(StoryTemplates, DrawnProblemsAreWorkedAndJudgedRight) {
-  const StoryTemplates stories = templates();
-  EXPECT_EQ(stories.size(), 24u);
-  EXPECT_EQ(stories.languages().size(), 8u);
-  Rng rng(3);
-  for (const std::string& lang : stories.languages()) {
-    for (int i = 0; i < 200; ++i) {
-      const auto item = stories.make(lang, rng);
-      ASSERT_TRUE(item.ok()) << item.error().message;
-      EXPECT_EQ(item->question.find('{'), std::string::npos);
-      const auto worked = work_out(*item);
-      ASSERT_TRUE(worked.ok()) << worked.error().message;
-      EXPECT_TRUE(*judge(item->task, worked->answer, item->answer, item->meta)) << item->question;
-      for (std::size_t s = 0; s < item->steps.size(); ++s) {
-        EXPECT_FALSE(steps::story_label(item->template_id, s, lang).empty()) << item->template_id << " " << s;
+  for (const std::string& path : {kPath, kRecipePath}) {
+    const StoryTemplates stories = templates(path);
+    EXPECT_EQ(stories.size(), 24u);
+    EXPECT_EQ(stories.languages().size(), 8u);
+    Rng rng(3);
+    for (const std::string& lang : stories.languages()) {
+      for (int i = 0; i < 600; ++i) {
+        const auto item = stories.make(lang, rng);
+        ASSERT_TRUE(item.ok()) << item.error().message;
+        EXPECT_EQ(item->question.find_first_of("{}"), std::string::npos) << item->question;
+        const auto worked = work_out(*item);
+        ASSERT_TRUE(worked.ok()) << worked.error().message;
+        EXPECT_TRUE(*judge(item->task, worked->answer, item->answer, item->meta)) << item->question;
+        for (std::size_t s = 0; s < item->steps.size(); ++s) {
+          EXPECT_FALSE(steps::story_label(item->template_id, s, lang).empty()) << item->template_id << " " << s;
+        }
       }
     }
   }
+}
+
+// A recipe trains on more wordings than the given ones. Everything else has to stay as given, since the values that are
+// kept back for judging are told apart by a template's id and variables.
+TEST(StoryTemplates, TheRecipesFileOnlyAddsPhrasingsThatStateTheSameValues) {
+  EXPECT_NE(stated_values("{name1} pays {a} for {b} {obj1:gen}"), stated_values("{name1} pays {a} for {obj1:gen}"));
+  const auto given = nlohmann::json::parse(std::ifstream(kPath));
+  auto recipe = nlohmann::json::parse(std::ifstream(kRecipePath));
+  ASSERT_EQ(recipe.at("templates").size(), given.at("templates").size());
+  for (std::size_t t = 0; t < given.at("templates").size(); ++t) {
+    const auto& given_texts = given["templates"][t].at("text");
+    for (auto& [lang, phrasings] : recipe["templates"][t].at("text").items()) {
+      const std::string where = given["templates"][t].at("id").get<std::string>() + " " + lang;
+      const auto texts = phrasings.get<std::vector<std::string>>();
+      EXPECT_EQ(texts.size(), 7u) << where;
+      EXPECT_EQ(std::set<std::string>(texts.begin(), texts.end()).size(), texts.size())
+          << where << ": one stands twice";
+      const auto expected = stated_values(given_texts.at(lang).at(0).get<std::string>());
+      EXPECT_FALSE(expected.empty()) << where;
+      for (const std::string& text : texts) EXPECT_EQ(stated_values(text), expected) << where << ": " << text;
+      while (phrasings.size() > given_texts.at(lang).size()) phrasings.erase(phrasings.size() - 1);
+    }
+  }
+  EXPECT_TRUE(recipe == given) << "without the added phrasings the files differ";
 }
 
 TEST(StoryTemplates, DrawnProblemsHaveTheWordingOfTheFiles) {

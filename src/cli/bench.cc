@@ -1,0 +1,155 @@
+// `hadal bench`: tokens a second, beside what this machine could do at best in the same minute.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+
+#include "base/json.h"
+#include "chat/model_files.h"
+#include "cli/engine_bench.h"
+#include "cli/shared_options.h"
+#include "kernels/machine_limits.h"
+
+namespace hadal {
+namespace {
+
+constexpr const char* kExamples =
+    "\nExamples:\n"
+    "  hadal bench                                          the built-in model\n"
+    "  hadal bench MODEL --prefill 512,2048 --depth 0,4096 --batch 1,2,4,8\n"
+    "  hadal bench --exact --json\n"
+    "\nEach row is the best of several runs; the limits are measured before, between and after them. A model that "
+    "fits\n"
+    "into the caches can read faster than memory does: then its share is above 100 %.\n";
+
+struct BenchOptions {
+  std::string model, prefill_text = "128,512", depth_text = "0,1024", batch_text = "1,8";
+  BenchPlan plan;
+  bool json = false;
+  ComputeOptions compute;
+};
+
+MachineLimits better_of(const MachineLimits& a, const MachineLimits& b) {
+  return {.read_bytes_per_second = std::max(a.read_bytes_per_second, b.read_bytes_per_second),
+          .f32_flops = std::max(a.f32_flops, b.f32_flops),
+          .bf16_flops = std::max(a.bf16_flops, b.bf16_flops)};
+}
+
+struct Report {
+  std::string model;
+  int threads = 0;
+  Compute compute{};
+  MachineLimits limits;
+  std::vector<BenchRow> rows;
+
+  double matrix_flops() const { return compute.arithmetic == Arithmetic::exact ? limits.f32_flops : limits.bf16_flops; }
+};
+
+Json report_json(const Report& report) {
+  Json prefill = Json::array(), decode = Json::array();
+  for (const BenchRow& row : report.rows) {
+    Json out = {{"tokens", row.tokens},
+                {"depth", row.depth},
+                {"tokens_per_second", row.tokens_per_second},
+                {"gflops", row.flops() * 1e-9},
+                {"share_of_matrix_rate", row.flops() / report.matrix_flops()}};
+    if (!row.prefill) {
+      out["batch"] = row.batch;
+      out["bytes_per_step"] = row.bytes_per_step;
+      out["share_of_read_bandwidth"] = row.bytes_per_second() / report.limits.read_bytes_per_second;
+    }
+    (row.prefill ? prefill : decode).push_back(std::move(out));
+  }
+  return {{"model", report.model},
+          {"threads", report.threads},
+          {"instruction_set", isa_name(best_isa())},
+          {"arithmetic", report.compute.arithmetic == Arithmetic::exact ? "exact" : "fast"},
+          {"limits",
+           {{"read_gb_per_second", report.limits.read_bytes_per_second * 1e-9},
+            {"bf16_gflops", report.limits.bf16_flops * 1e-9},
+            {"f32_gflops", report.limits.f32_flops * 1e-9}}},
+          {"prefill", std::move(prefill)},
+          {"decode", std::move(decode)}};
+}
+
+void print_report(const Report& report) {
+  write_out(fmt::format("{}: {} threads, {}, {} arithmetic\n", report.model, report.threads, isa_name(best_isa()),
+                        report.compute.arithmetic == Arithmetic::exact ? "exact" : "fast"));
+  write_out(fmt::format("limits: read {:.1f} GB/s, bf16 {:.0f} GFLOP/s, f32 {:.0f} GFLOP/s\n\n",
+                        report.limits.read_bytes_per_second * 1e-9, report.limits.bf16_flops * 1e-9,
+                        report.limits.f32_flops * 1e-9));
+  const std::string rate = report.compute.arithmetic == Arithmetic::exact ? "of f32 rate" : "of bf16 rate";
+  write_out(fmt::format("{:<8} {:>7} {:>7} {:>6} {:>10} {:>9} {:>13} {:>9} {:>10}\n", "", "tokens", "depth", "batch",
+                        "tokens/s", "GFLOP/s", rate, "GB/s", "of read"));
+  for (const BenchRow& row : report.rows) {
+    write_out(fmt::format("{:<8} {:>7} {:>7} {:>6} {:>10.0f} {:>9.1f} {:>12.1f}%", row.prefill ? "prefill" : "decode",
+                          row.tokens, row.depth, row.batch, row.tokens_per_second, row.flops() * 1e-9,
+                          100 * row.flops() / report.matrix_flops()));
+    if (!row.prefill)
+      write_out(fmt::format(" {:>9.1f} {:>9.0f}%", row.bytes_per_second() * 1e-9,
+                            100 * row.bytes_per_second() / report.limits.read_bytes_per_second));
+    write_out("\n");
+  }
+}
+
+Status run_bench(const BenchOptions& options) {
+  HADAL_ASSIGN(const WeightModel model,
+               open_weights(options.model, options.compute.arithmetic(), options.compute.threads));
+  const ModelConfig& config = model.config();
+  const BenchPlan& plan = options.plan;
+  if (plan.longest() > config.max_position_embeddings)
+    return Error{ErrorKind::invalid,
+                 fmt::format("bench: expected depth and tokens within the model's context of {}, found {}",
+                             config.max_position_embeddings, plan.longest())};
+  Report report{.model = model.location.name,
+                .threads = model.pool->threads(),
+                .compute = model.transformer->compute(),
+                .limits = {},
+                .rows = {}};
+  report.limits = measure_machine_limits(report.compute);
+  HADAL_RETURN_IF_ERROR(measure_engine(*model.forward, config, plan, [&](const BenchRow& row) -> Status {
+    report.rows.push_back(row);
+    report.limits = better_of(report.limits, measure_machine_limits(report.compute));
+    return Done{};
+  }));
+  if (options.json)
+    write_out(report_json(report).dump() + "\n");
+  else
+    print_report(report);
+  return Done{};
+}
+
+// Wrong usage unless every number is at least `least`.
+std::vector<int> numbers_from(const std::string& text, const std::string& option, int least) {
+  std::vector<int> numbers = parse_numbers(text, option);
+  for (const int number : numbers)
+    if (number < least)
+      throw CLI::ValidationError(option, fmt::format("expected numbers from {} up, found {}", least, number));
+  return numbers;
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& app, CommandResult& result) {
+  auto options = std::make_shared<BenchOptions>();
+  CLI::App* command = app.add_subcommand("bench", "Tokens/s beside this machine's limits");
+  command->footer(kExamples);
+  add_model_argument(*command, options->model);
+  command->add_option("--prefill", options->prefill_text, "Tokens of prompts")->capture_default_str();
+  command->add_option("--decode", options->plan.decode_tokens, "Tokens of each answer")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--depth", options->depth_text, "Tokens that are cached before")->capture_default_str();
+  command->add_option("--batch", options->batch_text, "Answers at the same time")->capture_default_str();
+  command->add_flag("--json", options->json, "One JSON object");
+  add_compute_options(*command, options->compute);
+  command->callback([options, &result] {
+    options->plan.prefill_tokens = numbers_from(options->prefill_text, "--prefill", 1);
+    options->plan.depths = numbers_from(options->depth_text, "--depth", 0);
+    options->plan.batches = numbers_from(options->batch_text, "--batch", 1);
+    result.status = run_bench(*options);
+  });
+}
+
+}  // namespace hadal

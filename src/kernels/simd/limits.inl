@@ -1,0 +1,61 @@
+// Loops that do nothing but keep one unit of the machine busy, for machine_limits.h. Included by simd/isa_*.cc.
+
+namespace hadal::HADAL_SIMD_NAMESPACE {
+
+// Independent sums: enough to cover the latency of a multiply-add (4 to 6 cycles, up to two a cycle), few enough to stay
+// in registers (32 of 512 bits, or 16 of 256 with two to a sum).
+#if defined(HADAL_SIMD_AVX512)
+constexpr int kChains = 12;
+#else
+constexpr int kChains = 6;
+#endif
+
+// The operands come through a volatile and every chain begins with another number, so that no compiler works a sum out
+// or makes one of two; the sums are looked at afterwards, so that it does not leave them out.
+template <class Step>
+HADAL_INLINE float run_chains(int rounds, Step step) {
+  volatile float start = 1;
+  f32x16 sums[kChains];
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) sums[c] = set1(start * static_cast<float>(c));
+  for (int round = 0; round < rounds; ++round)
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sums[c] = step(sums[c]);
+  float total = 0;
+  for (int c = 0; c < kChains; ++c) total += reduce_add(sums[c]);
+  return total;
+}
+
+// Each returns the operations done; a multiply and an add are two.
+double busy_f32(int rounds) {
+  volatile float seed = 1e-30f;
+  const f32x16 a = set1(seed), b = set1(seed);
+  volatile float sink = run_chains(rounds, [&](f32x16 s) { return fma(a, b, s); });
+  (void)sink;
+  return 2.0 * 16 * kChains * rounds;
+}
+
+double busy_bf16(int rounds) {
+  volatile std::uint16_t seed = 0x0100;
+  const std::uint16_t pair[2] = {seed, seed};
+  const Bf16x32 a = set1_pair(pair), b = set1_pair(pair);
+  volatile float sink = run_chains(rounds, [&](f32x16 s) { return dot_pairs(s, a, b); });
+  (void)sink;
+  return 2.0 * 32 * kChains * rounds;
+}
+
+// Reads every byte once; bytes is a multiple of 512.
+float read_all(const std::byte* from, std::size_t bytes) {
+  const auto* p = reinterpret_cast<const float*>(from);
+  f32x16 sums[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) sums[i] = zero();
+  for (std::size_t at = 0; at < bytes / sizeof(float); at += 8 * 16)
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) sums[i] = add(sums[i], load(p + at + 16 * static_cast<std::size_t>(i)));
+  float total = 0;
+  for (int i = 0; i < 8; ++i) total += reduce_add(sums[i]);
+  return total;
+}
+
+}  // namespace hadal::HADAL_SIMD_NAMESPACE
