@@ -18,7 +18,9 @@ Result<std::vector<TrainingExample>> draw(const Mixture& mixture, std::size_t so
         auto pieces = mixture.encoder->encode(*document, mixture.sequence_tokens);
         if (!pieces.empty()) return pieces;
       } else {
-        HADAL_ASSIGN(TrainingExample example, mixture.encoder->encode(std::get<QuestionText>(*text)));
+        const auto* question = std::get_if<QuestionText>(&*text);
+        HADAL_ASSIGN(TrainingExample example, question ? mixture.encoder->encode(*question)
+                                                       : mixture.encoder->encode(std::get<ConversationText>(*text)));
         if (example.tokens.size() <= static_cast<std::size_t>(mixture.sequence_tokens))
           return std::vector<TrainingExample>{std::move(example)};
       }
@@ -66,10 +68,9 @@ Result<TrainingBatch> make_batch(const Mixture& mixture, BatchState& state) {
 }
 
 BatchStream::BatchStream(Mixture mixture, BatchState state) : mixture_(std::move(mixture)), state_(std::move(state)) {
-  if (state_.drawn.empty()) {
-    state_.drawn.assign(mixture_.sources.size(), 0);
-    state_.unpaid_tokens.assign(mixture_.sources.size(), 0.0);
-  }
+  HADAL_CHECK(state_.drawn.size() <= mixture_.sources.size());
+  state_.drawn.resize(mixture_.sources.size(), 0);
+  state_.unpaid_tokens.resize(mixture_.sources.size(), 0.0);
   begin();
 }
 

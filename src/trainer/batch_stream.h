@@ -28,7 +28,7 @@ struct BatchState {
 };
 
 struct Mixture {
-  std::span<const std::unique_ptr<DataSource>> sources;
+  std::span<const std::unique_ptr<DataSource>> sources;  // null: left out, whatever its weight
   const ExampleEncoder* encoder = nullptr;
   std::vector<double> weights, weights_at_end;
   TrainOn train_on = TrainOn::all;
@@ -43,7 +43,7 @@ Result<TrainingBatch> make_batch(const Mixture& mixture, BatchState& state);
 
 class BatchStream {
  public:
-  // A fresh state when `state` has no sources.
+  // `state` is an empty one at first; sources that it does not know yet (added at the end of a recipe) begin afresh.
   BatchStream(Mixture mixture, BatchState state);
   ~BatchStream();
 

@@ -8,10 +8,14 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/rng.h"
+#include "text/render_json.h"
 #include "text/utf8.h"
+#include "trainer/tasks/asked_sums.h"
 #include "trainer/tasks/drills.h"
 #include "trainer/tasks/generators.h"
+#include "trainer/tasks/line_reader.h"
 #include "trainer/tasks/story_templates.h"
 #include "trainer/tasks/task_item.h"
 
@@ -74,6 +78,52 @@ class TaskSource final : public DataSource {
   const QuestionFilter* held_out_ = nullptr;
   std::string name_, lines_;
   std::vector<std::size_t> begins_;  // of line i in lines_; one more at the end
+};
+
+// Conversations, in memory as text: recipes use some thousand short ones.
+class ConversationSource final : public DataSource {
+ public:
+  static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed) {
+    auto source = std::make_unique<ConversationSource>();
+    source->seed_ = seed;
+    for (const std::filesystem::path& path : recipe.paths) {
+      HADAL_ASSIGN(LineReader lines, LineReader::open(path.string()));
+      for (;;) {
+        HADAL_ASSIGN(const bool more, lines.next());
+        if (!more) break;
+        HADAL_ASSIGN(ConversationText text, parse(lines.line(), lines.where()));
+        source->conversations_.push_back(std::move(text));
+      }
+    }
+    if (source->size() == 0)
+      return Error{ErrorKind::invalid,
+                   fmt::format("source {}: expected conversations, found empty files", recipe.name)};
+    return std::unique_ptr<DataSource>(std::move(source));
+  }
+
+  std::uint64_t size() const override { return conversations_.size(); }
+
+  Result<std::optional<SourceText>> text(std::uint64_t n) const override {
+    const std::uint64_t key = Rng(seed_, n / size()).next_u64();
+    return std::optional<SourceText>(conversations_[permuted(key, size(), n % size())]);
+  }
+
+ private:
+  static Result<ConversationText> parse(const std::string& line, const std::string& where) {
+    HADAL_ASSIGN(const Json json, parse_json(line, where));
+    if (!json.is_object() || !json.contains("messages"))
+      return Error{ErrorKind::invalid,
+                   fmt::format("{}: expected an object with messages, found {}", where, json_excerpt(json))};
+    HADAL_ASSIGN(std::vector<ChatMessage> messages, read_chat_messages(json["messages"], where + ": messages"));
+    if (messages.size() < 2 || messages.back().role != "assistant")
+      return Error{ErrorKind::invalid,
+                   fmt::format("{}: messages: expected at least two, the last an assistant's, found {}", where,
+                               messages.empty() ? "none" : "the last of " + messages.back().role)};
+    return ConversationText{std::move(messages)};
+  }
+
+  std::uint64_t seed_ = 0;
+  std::vector<ConversationText> conversations_;
 };
 
 class TextSource final : public DataSource {
@@ -166,16 +216,16 @@ class MadeTaskSource final : public DataSource {
   MadeTaskSource(std::string task, std::vector<std::string> words, std::uint64_t seed, const QuestionFilter& held_out)
       : task_(std::move(task)), words_(std::move(words)), seed_(seed), held_out_(held_out) {}
 
-  static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed,
-                                                  const QuestionFilter& held_out) {
+  static Result<std::unique_ptr<DataSource>> open(const std::string& task,
+                                                  const std::vector<std::filesystem::path>& word_files,
+                                                  std::uint64_t seed, const QuestionFilter& held_out) {
     std::vector<std::string> words;
-    if (!recipe.paths.empty()) {
-      HADAL_ASSIGN(words, load_words(recipe.paths.front().string()));
+    if (!word_files.empty()) {
+      HADAL_ASSIGN(words, load_words(word_files.front().string()));
     }
     Rng rng(seed);
-    HADAL_RETURN_IF_ERROR(make_task(recipe.generator, words, rng));  // words that are needed and absent show here
-    return std::unique_ptr<DataSource>(
-        std::make_unique<MadeTaskSource>(recipe.generator, std::move(words), seed, held_out));
+    HADAL_RETURN_IF_ERROR(make_task(task, words, rng));  // words that are needed and absent show here
+    return std::unique_ptr<DataSource>(std::make_unique<MadeTaskSource>(task, std::move(words), seed, held_out));
   }
 
   std::uint64_t size() const override { return 0; }
@@ -189,6 +239,22 @@ class MadeTaskSource final : public DataSource {
  private:
   std::string task_;
   std::vector<std::string> words_;
+  std::uint64_t seed_;
+  const QuestionFilter& held_out_;
+};
+
+class AskedSumSource final : public DataSource {
+ public:
+  AskedSumSource(std::uint64_t seed, const QuestionFilter& held_out) : seed_(seed), held_out_(held_out) {}
+
+  std::uint64_t size() const override { return 0; }
+
+  Result<std::optional<SourceText>> text(std::uint64_t n) const override {
+    Rng rng = stream_of(seed_, n);
+    return worked_out(make_asked_sum(rng), held_out_);
+  }
+
+ private:
   std::uint64_t seed_;
   const QuestionFilter& held_out_;
 };
@@ -238,17 +304,25 @@ std::uint64_t permuted(std::uint64_t key, std::uint64_t size, std::uint64_t posi
 
 Result<std::unique_ptr<DataSource>> open_source(const SourceRecipe& recipe, std::uint64_t seed,
                                                 const QuestionFilter& held_out) {
+  std::error_code ignored;
   switch (recipe.kind) {
     case SourceKind::tasks:
-      return TaskSource::open(recipe, seed, held_out);
+      if (recipe.if_absent == IfAbsent::fail || std::filesystem::exists(recipe.paths.front(), ignored))
+        return TaskSource::open(recipe, seed, held_out);
+      if (recipe.if_absent == IfAbsent::leave_out) return std::unique_ptr<DataSource>();
+      return MadeTaskSource::open(recipe.name, recipe.words, seed, held_out);
     case SourceKind::text:
       return TextSource::open(recipe, seed);
+    case SourceKind::conversations:
+      return ConversationSource::open(recipe, seed);
     case SourceKind::generator:
       break;
   }
   if (recipe.generator == "word_problems") return StorySource::open(recipe, seed);
   if (recipe.generator == "drills") return std::unique_ptr<DataSource>(std::make_unique<DrillSource>(seed));
-  return MadeTaskSource::open(recipe, seed, held_out);
+  if (recipe.generator == "asked_sums")
+    return std::unique_ptr<DataSource>(std::make_unique<AskedSumSource>(seed, held_out));
+  return MadeTaskSource::open(recipe.generator, recipe.paths, seed, held_out);
 }
 
 }  // namespace hadal

@@ -25,7 +25,8 @@ class DataSource {
   virtual std::uint64_t size() const = 0;
 };
 
-// Questions that `held_out` names are passed over; it must outlive the source.
+// Null for a source that the recipe leaves out because its files are absent. Questions that `held_out` names are passed
+// over; it must outlive the source.
 Result<std::unique_ptr<DataSource>> open_source(const SourceRecipe& recipe, std::uint64_t seed,
                                                 const QuestionFilter& held_out);
 

@@ -39,10 +39,7 @@ Result<TrainingExample> ExampleEncoder::encode(const QuestionText& text) const {
   const ChatMessage question{.role = "user", .content = text.question, .reasoning_content = {}};
   const ChatMessage answer{
       .role = "assistant", .content = text.worked.answer, .reasoning_content = text.worked.reasoning};
-  HADAL_ASSIGN(const RenderedPrompt rendered, format_->render(std::span(&question, 1), RenderOptions{}));
-  TrainingExample example;
-  HADAL_ASSIGN(example.tokens, tokenizer_.encode(rendered.prompt));
-  example.parts.assign(example.tokens.size(), TokenPart::prompt);
+  HADAL_ASSIGN(TrainingExample example, encode_prompt(std::span(&question, 1)));
   const Prompt completion = format_->completion(answer, std::nullopt);
   if (text.worked.answer_by_letters) {
     HADAL_RETURN_IF_ERROR(append_by_letters(completion, text.worked.answer, example.tokens));
@@ -51,6 +48,24 @@ Result<TrainingExample> ExampleEncoder::encode(const QuestionText& text) const {
     append(example.tokens, learned);
   }
   example.parts.resize(example.tokens.size(), TokenPart::answer);
+  return example;
+}
+
+Result<TrainingExample> ExampleEncoder::encode(const ConversationText& text) const {
+  HADAL_CHECK(!text.messages.empty());
+  HADAL_ASSIGN(TrainingExample example, encode_prompt(std::span(text.messages.data(), text.messages.size() - 1)));
+  HADAL_ASSIGN(const std::vector<TokenId> learned,
+               tokenizer_.encode(format_->completion(text.messages.back(), std::nullopt)));
+  append(example.tokens, learned);
+  example.parts.resize(example.tokens.size(), TokenPart::answer);
+  return example;
+}
+
+Result<TrainingExample> ExampleEncoder::encode_prompt(std::span<const ChatMessage> messages) const {
+  HADAL_ASSIGN(const RenderedPrompt rendered, format_->render(messages, RenderOptions{}));
+  TrainingExample example;
+  HADAL_ASSIGN(example.tokens, tokenizer_.encode(rendered.prompt));
+  example.parts.assign(example.tokens.size(), TokenPart::prompt);
   return example;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <variant>
@@ -28,7 +29,10 @@ struct DocumentText {  // or a part of one
   bool ends = true;                                        // with the document
   std::vector<std::pair<std::size_t, std::size_t>> given;  // bytes [begin, end) that nobody could predict: not learned
 };
-using SourceText = std::variant<QuestionText, DocumentText>;
+struct ConversationText {  // its last message, an assistant's, is learned
+  std::vector<ChatMessage> messages;
+};
+using SourceText = std::variant<QuestionText, DocumentText, ConversationText>;
 
 enum class TokenPart : std::uint8_t {
   prompt,  // learned where everything is trained on
@@ -47,6 +51,8 @@ class ExampleEncoder {
   static Result<ExampleEncoder> create(Tokenizer tokenizer);
 
   Result<TrainingExample> encode(const QuestionText& text) const;
+  // Error: messages that the format cannot write.
+  Result<TrainingExample> encode(const ConversationText& text) const;
   // BOS, text, and EOS where the document ends; cut into pieces of at most max_tokens.
   std::vector<TrainingExample> encode(const DocumentText& text, int max_tokens) const;
 
@@ -55,6 +61,7 @@ class ExampleEncoder {
   TokenId eos() const { return eos_; }
 
  private:
+  Result<TrainingExample> encode_prompt(std::span<const ChatMessage> messages) const;
   Status append_by_letters(const Prompt& completion, std::string_view answer, std::vector<TokenId>& out) const;
   explicit ExampleEncoder(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}
 

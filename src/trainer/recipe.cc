@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "base/json.h"
 #include "trainer/recipe_table.h"
@@ -24,16 +26,23 @@ Result<SourceRecipe> parse_source(const toml::table& toml, const std::string& su
   RecipeTable table(toml, subject);
   SourceRecipe source;
   source.name = table.text("name", std::nullopt);
-  source.kind = static_cast<SourceKind>(table.choice("kind", 0, {"tasks", "generator", "text"}));
+  source.kind = static_cast<SourceKind>(table.choice("kind", 0, {"tasks", "generator", "text", "conversations"}));
   source.paths = paths_of(table, "paths", folder);
   if (source.kind == SourceKind::generator) {
-    std::vector<std::string_view> names{"word_problems", "drills"};
+    std::vector<std::string_view> names{"word_problems", "drills", "asked_sums"};
     names.insert(names.end(), generated_tasks().begin(), generated_tasks().end());
     source.generator = names[static_cast<std::size_t>(table.choice("generator", 0, names))];
     source.languages = table.texts("languages");
     if (source.generator == "word_problems" && source.paths.size() != 1) table.fail("paths", "one templates.json");
   } else if (source.paths.empty()) {
     table.fail("paths", "a list of files");
+  }
+  if (source.kind == SourceKind::tasks) {
+    source.if_absent = static_cast<IfAbsent>(table.choice("if_absent", 0, {"fail", "generate", "leave_out"}));
+    source.words = paths_of(table, "words", folder);
+    const auto known = generated_tasks();
+    if (source.if_absent == IfAbsent::generate && std::find(known.begin(), known.end(), source.name) == known.end())
+      table.fail("if_absent", "the name of a source that a generator has too");
   }
   HADAL_RETURN_IF_ERROR(table.finish());
   return source;

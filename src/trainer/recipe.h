@@ -18,9 +18,18 @@ namespace hadal {
 
 enum class SourceKind {
   tasks,      // files of questions with answers (trainer/tasks/task_item.h); reasoning is worked out for each
-  generator,  // made as they are needed, by name: "word_problems" (paths: templates.json), "drills", or a task of
-              // trainer/tasks/generators.h (paths: words.txt)
+  generator,  // made as they are needed, by name: "word_problems" (paths: templates.json), "drills", "asked_sums", or a
+              // task of trainer/tasks/generators.h (paths: words.txt)
   text,       // plain UTF-8 files, one document each
+  conversations,  // files of {"messages": [{"role", "content", "reasoning_content"?}, ..]} a line; of each the last
+                  // message, an assistant's, is learned
+};
+
+// What becomes of a source of kind tasks whose first file is not there.
+enum class IfAbsent {
+  fail,
+  generate,  // the generator of the same name as the source stands in
+  leave_out,
 };
 
 struct SourceRecipe {
@@ -29,6 +38,8 @@ struct SourceRecipe {
   std::vector<std::filesystem::path> paths;  // files; what a generator reads (templates.json), if anything
   std::string generator;                     // its name
   std::vector<std::string> languages;        // of word_problems; none: all
+  IfAbsent if_absent = IfAbsent::fail;
+  std::vector<std::filesystem::path> words;  // that the generator standing in needs
 };
 
 enum class OptimizerKind { adamw, muon };

@@ -16,6 +16,12 @@ constexpr std::uint64_t kFileBytes = std::uint64_t{256} << 20;
 
 std::string sample_of(const SourceText& text) {
   if (const auto* document = std::get_if<DocumentText>(&text)) return document->text;
+  if (const auto* conversation = std::get_if<ConversationText>(&text)) {
+    std::string sample;
+    for (const ChatMessage& message : conversation->messages)
+      sample += message.reasoning_content + "\n" + message.content + "\n";
+    return sample;
+  }
   const auto& question = std::get<QuestionText>(text);
   return question.question + "\n" + question.worked.reasoning + "\n\n" + question.worked.answer;
 }
@@ -28,6 +34,7 @@ Result<TokenizerFiles> train_tokenizer(const Recipe& recipe, std::span<const std
   options.chat_template = kDeepSeekR1Template;
   HADAL_ASSIGN(BpeTrainer trainer, BpeTrainer::create(std::move(options)));
   for (std::size_t i = 0; i < sources.size(); ++i) {
+    if (!sources[i]) continue;
     const StageRecipe& stage = recipe.stages.front();
     const double share = std::max(stage.weights[i], stage.weights_at_end[i]);
     const auto wanted = static_cast<std::size_t>(share * static_cast<double>(recipe.tokenizer_sample_bytes));

@@ -29,7 +29,6 @@ std::string fingerprint_of(const Recipe& recipe, const TokenizerFiles& tokenizer
   };
   add(recipe.model_json);
   add(tokenizer.tokenizer_json);
-  for (const SourceRecipe& source : recipe.sources) add(source.name);
   return fmt::format("{:016x}", h);
 }
 
@@ -105,9 +104,16 @@ class TrainingRun {
     for (std::size_t i = 0; i < recipe_.sources.size(); ++i) {
       HADAL_ASSIGN(auto source, open_source(recipe_.sources[i], recipe_.seed + 1000003 * (i + 1), filter_));
       say(fmt::format("source {}: {}", recipe_.sources[i].name,
-                      source->size() > 0 ? fmt::format("{} items", source->size()) : "made as needed"));
+                      !source              ? "left out: its files are absent"
+                      : source->size() > 0 ? fmt::format("{} items", source->size())
+                                           : "made as needed"));
       sources_.push_back(std::move(source));
     }
+    for (const StageRecipe& stage : recipe_.stages)
+      if (sum_present(stage.weights) <= 0 || sum_present(stage.weights_at_end) <= 0)
+        return Error{ErrorKind::not_found,
+                     fmt::format("{}: stage {}: expected a source whose files are there, found none",
+                                 recipe_.file.filename().string(), stage.name)};
     const std::filesystem::path made = recipe_.work / "tokenizer";
     std::error_code none;
     if (!recipe_.tokenizer_path.empty()) {
@@ -165,11 +171,23 @@ class TrainingRun {
     return Done{};
   }
 
+  double sum_present(const std::vector<double>& weights) const {
+    double sum = 0;
+    for (std::size_t i = 0; i < weights.size(); ++i) sum += sources_[i] ? weights[i] : 0;
+    return sum;
+  }
+  // The weights of the sources that are there, with a sum of 1.
+  std::vector<double> present_weights(std::vector<double> weights) const {
+    const double sum = sum_present(weights);
+    for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = sources_[i] ? weights[i] / sum : 0;
+    return weights;
+  }
+
   Mixture mixture_of(const StageRecipe& stage) const {
     return {.sources = sources_,
             .encoder = encoder_.get(),
-            .weights = stage.weights,
-            .weights_at_end = stage.weights_at_end,
+            .weights = present_weights(stage.weights),
+            .weights_at_end = present_weights(stage.weights_at_end),
             .train_on = stage.train_on,
             .batch_tokens = stage.batch_tokens,
             .sequence_tokens = stage.sequence_tokens};

@@ -147,9 +147,8 @@ Result<LoadedState> read_training_state(const std::filesystem::path& directory, 
     return found == metadata.end() ? std::string() : found->second;
   };
   if (field("fingerprint") != fingerprint)
-    return Error{
-        ErrorKind::invalid,
-        fmt::format("{}: expected a run of this recipe's model, tokenizer and sources, found one of others", subject)};
+    return Error{ErrorKind::invalid,
+                 fmt::format("{}: expected a run of this recipe's model and tokenizer, found one of others", subject)};
   LoadedState state;
   HADAL_ASSIGN(const Json counters, parse_json(field("counters"), subject));
   HADAL_ASSIGN(state.counters, counters_of(counters, subject));

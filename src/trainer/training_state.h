@@ -47,7 +47,7 @@ struct LoadedState {
 Status write_model(const std::filesystem::path& directory, TrainingModel& model, const TokenizerFiles& tokenizer,
                    double temperature);
 
-// The same with the state. `fingerprint` says which recipe it belongs to (model, tokenizer, sources).
+// The same with the state. `fingerprint` says which recipe it belongs to (model, tokenizer).
 Status write_training_checkpoint(const std::filesystem::path& directory, TrainingModel& model,
                                  const TokenizerFiles& tokenizer, const OptimizerState& optimizer,
                                  const RunCounters& counters, const std::string& fingerprint, double temperature);

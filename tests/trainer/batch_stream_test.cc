@@ -119,91 +119,15 @@ TEST(Batch, ExamplesTooLongAreCountedAndASourceOfNothingElseIsAnError) {
   EXPECT_GT(state.passed_over, 0u);
 }
 
-TEST(TaskSource, GoesThroughItsFilesOnceARound) {
-  TemporaryFolder folder;
-  std::ofstream out(folder.path() / "gcd.jsonl");
-  for (int i = 1; i <= 20; ++i)
-    out << R"({"task": "gcd", "id": )" << i
-        << R"(, "question": "Find the Greatest Common Divisor (GCD) of these numbers: )" << 6 * i
-        << R"(, 6. Give only the GCD as your final answer.", "answer": "6", "meta": {"numbers": [)" << 6 * i
-        << ", 6]}}\n";
-  out.close();
-  SourceRecipe recipe;
-  recipe.name = "gcd";
-  recipe.paths = {folder.path() / "gcd.jsonl"};
-  const auto source = open_source(recipe, 3, tiny_data().none);
-  ASSERT_TRUE(source.ok()) << source.error().message;
-  ASSERT_EQ((*source)->size(), 20u);
-  std::vector<std::string> orders[2];
-  for (std::uint64_t n = 0; n < 40; ++n) {
-    const auto text = (*source)->text(n);
-    ASSERT_TRUE(text.ok()) << text.error().message;
-    ASSERT_TRUE(text->has_value());
-    orders[n / 20].push_back(std::get<QuestionText>(**text).question);
-  }
-  EXPECT_NE(orders[0], orders[1]);
-  for (auto& order : orders) std::sort(order.begin(), order.end());
-  EXPECT_EQ(orders[0], orders[1]);
-  EXPECT_EQ(std::set<std::string>(orders[0].begin(), orders[0].end()).size(), 20u);
-}
-
-TEST(TaskSource, HeldOutQuestionsArePassedOver) {
-  SourceRecipe recipe;
-  recipe.name = "made";
-  recipe.kind = SourceKind::generator;
-  recipe.generator = "gcd";
-  QuestionFilter filter;
-  Rng rng(5);
-  const auto open = open_source(recipe, 5, filter);
-  ASSERT_TRUE(open.ok()) << open.error().message;
-  const auto first = (*open)->text(0);
-  ASSERT_TRUE(first.ok() && first->has_value());
-  // The same item again, held out this time.
-  Rng again(5 ^ 0);
-  auto item = make_task("gcd", {}, again);
-  ASSERT_TRUE(item.ok());
-  ASSERT_EQ(item->question, std::get<QuestionText>(**first).question);
-  filter.add(*item);
-  const auto second = (*open)->text(0);
-  ASSERT_TRUE(second.ok());
-  EXPECT_FALSE(second->has_value());
-}
-
-TEST(TextSource, GivesEveryByteOnce) {
-  TemporaryFolder folder;
-  std::string text;
-  for (int i = 0; i < 900; ++i) text += "Tiefe " + std::to_string(i) + " Fäden\n";
-  std::ofstream(folder.path() / "a.txt") << text;
-  SourceRecipe recipe;
-  recipe.name = "t";
-  recipe.kind = SourceKind::text;
-  recipe.paths = {folder.path() / "a.txt"};
-  const auto source = open_source(recipe, 3, tiny_data().none);
-  ASSERT_TRUE(source.ok());
-  ASSERT_GT((*source)->size(), 4u);
-  std::size_t bytes = 0, ends = 0;
-  for (std::uint64_t n = 0; n < (*source)->size(); ++n) {
-    const auto part = (*source)->text(n);
-    ASSERT_TRUE(part.ok() && part->has_value());
-    const auto& document = std::get<DocumentText>(**part);
-    bytes += document.text.size();
-    ends += document.ends;
-    EXPECT_TRUE(document.text.back() == '\n' || document.text.back() == ' ');  // never inside a word
-  }
-  EXPECT_EQ(bytes, text.size());
-  EXPECT_EQ(ends, 1u);
-}
-
-TEST(TextSource, IllFormedTextIsRefusedWithItsOffset) {
-  TemporaryFolder folder;
-  std::ofstream(folder.path() / "bad.txt") << "good\xff";
-  SourceRecipe recipe;
-  recipe.kind = SourceKind::text;
-  recipe.paths = {folder.path() / "bad.txt"};
-  const auto source = open_source(recipe, 3, tiny_data().none);
-  ASSERT_FALSE(source.ok());
-  EXPECT_NE(source.error().message.find("bad.txt"), std::string::npos);
-  EXPECT_NE(source.error().message.find("offset 4"), std::string::npos) << source.error().message;
+TEST(Batch, SourcesAddedAtTheEndOfARecipeBeginAfresh) {
+  BatchState state;
+  state.drawn = {5};
+  state.unpaid_tokens = {0.0};
+  BatchStream stream(mixture(TrainOn::all), state);
+  ASSERT_TRUE(stream.next(0).ok());
+  ASSERT_EQ(stream.state().drawn.size(), 2u);
+  EXPECT_GE(stream.state().drawn[0], 5u);
+  EXPECT_GT(stream.state().drawn[1], 0u);
 }
 
 }  // namespace

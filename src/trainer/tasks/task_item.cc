@@ -1,19 +1,11 @@
-// Task lines from JSON, and files of them through zlib (which reads plain files as they are).
 #include "trainer/tasks/task_item.h"
 
-#include <array>
-#include <cerrno>
-#include <cstring>
-
-#include <zlib.h>
+#include <utility>
 
 namespace hadal {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::size_t kMaxLineBytes =
-    16u << 20;  // a question is a few hundred bytes; this stops a file without line breaks
 
 Error bad_field(std::string_view where, std::string_view field, std::string_view expected, const json& found) {
   return Error{ErrorKind::invalid, std::string(where) + ": field \"" + std::string(field) + "\": expected " +
@@ -83,77 +75,16 @@ std::string write_task_item(const TaskItem& item) {
   return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-struct TaskReader::Source {
-  explicit Source(gzFile opened) : file(opened) {}
-  ~Source() { gzclose(file); }
-  Source(const Source&) = delete;
-  Source& operator=(const Source&) = delete;
-
-  gzFile file;
-  std::array<char, 1 << 16> buffer{};
-  std::size_t begin = 0;
-  std::size_t end = 0;
-};
-
-TaskReader::TaskReader(std::string path, std::unique_ptr<Source> source)
-    : path_(std::move(path)), source_(std::move(source)) {}
-TaskReader::TaskReader(TaskReader&&) noexcept = default;
-TaskReader& TaskReader::operator=(TaskReader&&) noexcept = default;
-TaskReader::~TaskReader() = default;
-
 Result<TaskReader> TaskReader::open(const std::string& path) {
-  errno = 0;
-  const gzFile file = gzopen(path.c_str(), "rb");
-  if (file == nullptr) {
-    const bool absent = errno == ENOENT;
-    return Error{absent ? ErrorKind::not_found : ErrorKind::io,
-                 path + ": expected a task file, found: " + (errno != 0 ? std::strerror(errno) : "no memory")};
-  }
-  return TaskReader(path, std::make_unique<Source>(file));
-}
-
-Result<bool> TaskReader::read_line() {
-  line_.clear();
-  ++line_number_;
-  Source& source = *source_;
-  for (;;) {
-    if (source.begin == source.end) {
-      const int n = gzread(source.file, source.buffer.data(), static_cast<unsigned>(source.buffer.size()));
-      int code = Z_OK;
-      const char* message = gzerror(source.file, &code);
-      if (n < 0 || (code != Z_OK && code != Z_STREAM_END)) {
-        // A gzip file cut short reads as far as it goes and then says so here.
-        const char* found = code == Z_ERRNO ? std::strerror(errno) : message;
-        return Error{ErrorKind::io, path_ + ":" + std::to_string(line_number_) +
-                                        ": expected more of the file, found: " + std::string(found)};
-      }
-      if (n == 0) return !line_.empty();
-      source.begin = 0;
-      source.end = static_cast<std::size_t>(n);
-    }
-    const char* from = source.buffer.data() + source.begin;
-    const std::size_t available = source.end - source.begin;
-    const void* const line_break = std::memchr(from, '\n', available);
-    const std::size_t n =
-        line_break == nullptr ? available : static_cast<std::size_t>(static_cast<const char*>(line_break) - from);
-    line_.append(from, n);
-    source.begin += n + (line_break != nullptr ? 1 : 0);
-    if (line_.size() > kMaxLineBytes) {
-      return Error{ErrorKind::invalid, path_ + ":" + std::to_string(line_number_) + ": expected a line of at most " +
-                                           std::to_string(kMaxLineBytes) + " bytes, found a longer one"};
-    }
-    if (line_break != nullptr) return true;
-  }
+  HADAL_ASSIGN(LineReader lines, LineReader::open(path));
+  return TaskReader(std::move(lines));
 }
 
 Result<std::optional<TaskItem>> TaskReader::next() {
-  for (;;) {
-    HADAL_ASSIGN(const bool more, read_line());
-    if (!more) return std::optional<TaskItem>();
-    if (line_.find_first_not_of(" \t\r") == std::string::npos) continue;
-    HADAL_ASSIGN(TaskItem item, parse_task_item(line_, path_ + ":" + std::to_string(line_number_)));
-    return std::optional<TaskItem>(std::move(item));
-  }
+  HADAL_ASSIGN(const bool more, lines_.next());
+  if (!more) return std::optional<TaskItem>();
+  HADAL_ASSIGN(TaskItem item, parse_task_item(lines_.line(), lines_.where()));
+  return std::optional<TaskItem>(std::move(item));
 }
 
 Result<std::vector<TaskItem>> read_task_file(const std::string& path, std::size_t limit) {

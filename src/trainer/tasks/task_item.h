@@ -6,16 +6,16 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "base/result.h"
+#include "trainer/tasks/line_reader.h"
 
 namespace hadal {
 
@@ -39,26 +39,17 @@ std::string write_task_item(const TaskItem& item);
 
 class TaskReader {
  public:
-  // Plain and gzip files alike; told apart by their content.
   static Result<TaskReader> open(const std::string& path);
-  TaskReader(TaskReader&&) noexcept;
-  TaskReader& operator=(TaskReader&&) noexcept;
-  ~TaskReader();
 
-  // The next item, or nothing at the end of the file. Blank lines are passed over. After an error the reader is spent.
+  // The next item, or nothing at the end of the file. After an error the reader is spent.
   Result<std::optional<TaskItem>> next();
   // The text of the line that next() gave last, for writers that extend it.
-  const std::string& line() const { return line_; }
-  std::int64_t line_number() const { return line_number_; }  // from 1
+  const std::string& line() const { return lines_.line(); }
+  std::int64_t line_number() const { return lines_.line_number(); }  // from 1
 
  private:
-  struct Source;
-  explicit TaskReader(std::string path, std::unique_ptr<Source> source);
-  Result<bool> read_line();  // false: the end
-  std::string path_;
-  std::unique_ptr<Source> source_;
-  std::string line_;
-  std::int64_t line_number_ = 0;
+  explicit TaskReader(LineReader lines) : lines_(std::move(lines)) {}
+  LineReader lines_;
 };
 
 // All items of a file, `limit` of them at most.

@@ -1,0 +1,195 @@
+// Sources of text: files, generators, conversations; what is absent, held out or ill-formed.
+#include "trainer/data_source.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+
+#include "tiny.h"
+#include "trainer/tasks/generators.h"
+#include "trainer/tasks/judge.h"
+
+namespace hadal {
+namespace {
+
+TEST(TaskSource, GoesThroughItsFilesOnceARound) {
+  TemporaryFolder folder;
+  std::ofstream out(folder.path() / "gcd.jsonl");
+  for (int i = 1; i <= 20; ++i)
+    out << R"({"task": "gcd", "id": )" << i
+        << R"(, "question": "Find the Greatest Common Divisor (GCD) of these numbers: )" << 6 * i
+        << R"(, 6. Give only the GCD as your final answer.", "answer": "6", "meta": {"numbers": [)" << 6 * i
+        << ", 6]}}\n";
+  out.close();
+  SourceRecipe recipe;
+  recipe.name = "gcd";
+  recipe.paths = {folder.path() / "gcd.jsonl"};
+  const auto source = open_source(recipe, 3, tiny_data().none);
+  ASSERT_TRUE(source.ok()) << source.error().message;
+  ASSERT_EQ((*source)->size(), 20u);
+  std::vector<std::string> orders[2];
+  for (std::uint64_t n = 0; n < 40; ++n) {
+    const auto text = (*source)->text(n);
+    ASSERT_TRUE(text.ok()) << text.error().message;
+    ASSERT_TRUE(text->has_value());
+    orders[n / 20].push_back(std::get<QuestionText>(**text).question);
+  }
+  EXPECT_NE(orders[0], orders[1]);
+  for (auto& order : orders) std::sort(order.begin(), order.end());
+  EXPECT_EQ(orders[0], orders[1]);
+  EXPECT_EQ(std::set<std::string>(orders[0].begin(), orders[0].end()).size(), 20u);
+}
+
+TEST(TaskSource, HeldOutQuestionsArePassedOver) {
+  SourceRecipe recipe;
+  recipe.name = "made";
+  recipe.kind = SourceKind::generator;
+  recipe.generator = "gcd";
+  QuestionFilter filter;
+  Rng rng(5);
+  const auto open = open_source(recipe, 5, filter);
+  ASSERT_TRUE(open.ok()) << open.error().message;
+  const auto first = (*open)->text(0);
+  ASSERT_TRUE(first.ok() && first->has_value());
+  // The same item again, held out this time.
+  Rng again(5 ^ 0);
+  auto item = make_task("gcd", {}, again);
+  ASSERT_TRUE(item.ok());
+  ASSERT_EQ(item->question, std::get<QuestionText>(**first).question);
+  filter.add(*item);
+  const auto second = (*open)->text(0);
+  ASSERT_TRUE(second.ok());
+  EXPECT_FALSE(second->has_value());
+}
+
+TEST(TextSource, GivesEveryByteOnce) {
+  TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 900; ++i) text += "Tiefe " + std::to_string(i) + " Fäden\n";
+  std::ofstream(folder.path() / "a.txt") << text;
+  SourceRecipe recipe;
+  recipe.name = "t";
+  recipe.kind = SourceKind::text;
+  recipe.paths = {folder.path() / "a.txt"};
+  const auto source = open_source(recipe, 3, tiny_data().none);
+  ASSERT_TRUE(source.ok());
+  ASSERT_GT((*source)->size(), 4u);
+  std::size_t bytes = 0, ends = 0;
+  for (std::uint64_t n = 0; n < (*source)->size(); ++n) {
+    const auto part = (*source)->text(n);
+    ASSERT_TRUE(part.ok() && part->has_value());
+    const auto& document = std::get<DocumentText>(**part);
+    bytes += document.text.size();
+    ends += document.ends;
+    EXPECT_TRUE(document.text.back() == '\n' || document.text.back() == ' ');  // never inside a word
+  }
+  EXPECT_EQ(bytes, text.size());
+  EXPECT_EQ(ends, 1u);
+}
+
+TEST(TextSource, IllFormedTextIsRefusedWithItsOffset) {
+  TemporaryFolder folder;
+  std::ofstream(folder.path() / "bad.txt") << "good\xff";
+  SourceRecipe recipe;
+  recipe.kind = SourceKind::text;
+  recipe.paths = {folder.path() / "bad.txt"};
+  const auto source = open_source(recipe, 3, tiny_data().none);
+  ASSERT_FALSE(source.ok());
+  EXPECT_NE(source.error().message.find("bad.txt"), std::string::npos);
+  EXPECT_NE(source.error().message.find("offset 4"), std::string::npos) << source.error().message;
+}
+
+constexpr const char* kTwoConversations =
+    R"({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "reasoning_content": "greeting", "content": "Hello!"}]}
+
+{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hello!"},
+)";
+
+SourceRecipe conversations(const TemporaryFolder& folder, const std::string& text) {
+  const auto path = folder.path() / "talk.jsonl";
+  std::ofstream(path) << text;
+  return {.name = "talk",
+          .kind = SourceKind::conversations,
+          .paths = {path},
+          .generator = "",
+          .languages = {},
+          .words = {}};
+}
+
+TEST(ConversationSource, TeachesTheLastMessageOnly) {
+  TemporaryFolder folder;
+  const QuestionFilter none;
+  const auto source = open_source(
+      conversations(folder,
+                    R"({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hello!"}, )"
+                    R"({"role": "user", "content": "thanks"}, )"
+                    R"({"role": "assistant", "reasoning_content": "thanks", "content": "Any time."}]})"),
+      1, none);
+  ASSERT_TRUE(source.ok()) << source.error().message;
+  EXPECT_EQ((*source)->size(), 1u);
+  const auto text = (*source)->text(3);
+  ASSERT_TRUE(text.ok() && text->has_value());
+  const auto example = tiny_data().encoder->encode(std::get<ConversationText>(**text));
+  ASSERT_TRUE(example.ok()) << example.error().message;
+  const Tokenizer& tokenizer = tiny_data().encoder->tokenizer();
+  std::vector<TokenId> learned;
+  for (std::size_t i = 0; i < example->tokens.size(); ++i)
+    if (example->parts[i] == TokenPart::answer) learned.push_back(example->tokens[i]);
+  EXPECT_EQ(tokenizer.decode(learned), "thanks\n</think>\n\nAny time.<｜end▁of▁sentence｜>");
+  EXPECT_EQ(tokenizer.decode(example->tokens),
+            "<｜begin▁of▁sentence｜><｜User｜>hi<｜Assistant｜>Hello!<｜end▁of▁sentence｜><｜User｜>thanks<"
+            "｜Assistant｜><think>\n"
+            "thanks\n</think>\n\nAny time.<｜end▁of▁sentence｜>");
+}
+
+TEST(ConversationSource, WhatIsWrongIsNamedWithItsLine) {
+  const QuestionFilter none;
+  const std::pair<std::string, std::string> cases[] = {
+      {kTwoConversations, ":3: not JSON"},
+      {R"([1])", ":1: expected an object with messages, found [1]"},
+      {R"({"messages": [{"role": "user", "content": "hi"}]})", ":1: messages: expected at least two"},
+      {R"({"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]})", "the last of user"},
+      {R"({"messages": [{"role": "user"}, {"role": "assistant", "content": "b"}]})", "messages[0]: content"},
+      {"\n\n", "expected conversations, found empty files"},
+  };
+  for (const auto& [text, said] : cases) {
+    TemporaryFolder folder;
+    const auto source = open_source(conversations(folder, text), 1, none);
+    ASSERT_FALSE(source.ok()) << text;
+    EXPECT_NE(source.error().message.find(said), std::string::npos) << source.error().message;
+  }
+}
+
+TEST(AbsentFiles, FailOrAreMadeOrLeftOutAsTheRecipeSays) {
+  const QuestionFilter none;
+  SourceRecipe recipe{.name = "gcd",
+                      .kind = SourceKind::tasks,
+                      .paths = {"/nonexistent/gcd.jsonl"},
+                      .generator = "",
+                      .languages = {},
+                      .words = {}};
+  const auto failed = open_source(recipe, 1, none);
+  ASSERT_FALSE(failed.ok());
+  EXPECT_NE(failed.error().message.find("/nonexistent/gcd.jsonl"), std::string::npos);
+
+  recipe.if_absent = IfAbsent::leave_out;
+  const auto left_out = open_source(recipe, 1, none);
+  ASSERT_TRUE(left_out.ok());
+  EXPECT_EQ(*left_out, nullptr);
+
+  recipe.if_absent = IfAbsent::generate;
+  const auto made = open_source(recipe, 1, none);
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  const auto text = (*made)->text(0);
+  ASSERT_TRUE(text.ok() && text->has_value());
+  EXPECT_NE(std::get<QuestionText>(**text).question.find("Greatest Common Divisor"), std::string::npos);
+
+  recipe.name = "spell_backward";  // its generator draws from words
+  EXPECT_FALSE(open_source(recipe, 1, none).ok());
+  recipe.words = {std::filesystem::path(HADAL_SOURCE_DIR) / "recipes/data/words.txt"};
+  EXPECT_TRUE(open_source(recipe, 1, none).ok());
+}
+
+}  // namespace
+}  // namespace hadal
