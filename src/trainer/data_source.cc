@@ -13,6 +13,7 @@
 #include "text/render_json.h"
 #include "text/utf8.h"
 #include "trainer/tasks/asked_sums.h"
+#include "trainer/tasks/copy_drills.h"
 #include "trainer/tasks/drills.h"
 #include "trainer/tasks/generators.h"
 #include "trainer/tasks/line_reader.h"
@@ -282,6 +283,28 @@ class DrillSource final : public DataSource {
   std::uint64_t seed_;
 };
 
+class CopyDrillSource final : public DataSource {
+ public:
+  CopyDrillSource(std::vector<std::string> words, std::uint64_t seed) : words_(std::move(words)), seed_(seed) {}
+
+  static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed) {
+    HADAL_ASSIGN(std::vector<std::string> words, load_words(recipe.paths.front().string()));
+    return std::unique_ptr<DataSource>(std::make_unique<CopyDrillSource>(std::move(words), seed));
+  }
+
+  std::uint64_t size() const override { return 0; }
+
+  Result<std::optional<SourceText>> text(std::uint64_t n) const override {
+    Rng rng = stream_of(seed_, n);
+    CopyDrill drill = make_copy_drill(words_, rng);
+    return std::optional<SourceText>(DocumentText{std::move(drill.text), true, std::move(drill.given)});
+  }
+
+ private:
+  std::vector<std::string> words_;
+  std::uint64_t seed_;
+};
+
 }  // namespace
 
 // A Feistel network over the next even number of bits; values beyond size walk on until they fall inside (4 tries at
@@ -320,6 +343,7 @@ Result<std::unique_ptr<DataSource>> open_source(const SourceRecipe& recipe, std:
   }
   if (recipe.generator == "word_problems") return StorySource::open(recipe, seed);
   if (recipe.generator == "drills") return std::unique_ptr<DataSource>(std::make_unique<DrillSource>(seed));
+  if (recipe.generator == "copy_drills") return CopyDrillSource::open(recipe, seed);
   if (recipe.generator == "asked_sums")
     return std::unique_ptr<DataSource>(std::make_unique<AskedSumSource>(seed, held_out));
   return MadeTaskSource::open(recipe.generator, recipe.paths, seed, held_out);

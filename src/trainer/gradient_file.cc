@@ -37,7 +37,12 @@ Result<std::vector<TokenId>> read_tokens_file(const std::filesystem::path& path)
                  fmt::format("{}: tensor tokens: expected integers [T], found {}", file.subject(),
                              tensor ? std::string(name_of(tensor->dtype)) + " " + shape_text(tensor->shape) : "none")};
   std::vector<TokenId> tokens;
-  for (const std::int64_t id : integers_of(*tensor)) tokens.push_back(TokenId{static_cast<std::int32_t>(id)});
+  for (const std::int64_t id : integers_of(*tensor)) {
+    if (id < 0 || id > INT32_MAX)
+      return Error{ErrorKind::invalid,
+                   fmt::format("{}: tensor tokens: expected token ids, found {}", file.subject(), id)};
+    tokens.push_back(TokenId{static_cast<std::int32_t>(id)});
+  }
   return tokens;
 }
 

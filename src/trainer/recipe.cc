@@ -29,11 +29,12 @@ Result<SourceRecipe> parse_source(const toml::table& toml, const std::string& su
   source.kind = static_cast<SourceKind>(table.choice("kind", 0, {"tasks", "generator", "text", "conversations"}));
   source.paths = paths_of(table, "paths", folder);
   if (source.kind == SourceKind::generator) {
-    std::vector<std::string_view> names{"word_problems", "drills", "asked_sums"};
+    std::vector<std::string_view> names{"word_problems", "drills", "asked_sums", "copy_drills"};
     names.insert(names.end(), generated_tasks().begin(), generated_tasks().end());
     source.generator = names[static_cast<std::size_t>(table.choice("generator", 0, names))];
     source.languages = table.texts("languages");
     if (source.generator == "word_problems" && source.paths.size() != 1) table.fail("paths", "one templates.json");
+    if (source.generator == "copy_drills" && source.paths.size() != 1) table.fail("paths", "one file of words");
   } else if (source.paths.empty()) {
     table.fail("paths", "a list of files");
   }
