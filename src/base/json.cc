@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,31 +25,71 @@ std::string place_of(std::string_view text, std::size_t byte) {
   return fmt::format("line {}, column {}", line, before.size() - line_start + 1);
 }
 
+// Reads a text once before its tree is built. nlohmann's own parser callback would do it in one pass, but it searches
+// an array or object from its start after each element that is an object (3.11): measured 10 s for a request of 100 000
+// messages, less than one this way.
+class Inspector final : public nlohmann::json_sax<Json> {
+ public:
+  bool too_deep() const { return too_deep_; }
+  const std::optional<std::string>& key_twice() const { return key_twice_; }
+
+  bool start_object(std::size_t) override {
+    keys_.emplace_back();
+    return enter();
+  }
+  bool key(std::string& key) override {
+    if (!keys_.back().insert(key).second && !key_twice_) key_twice_ = key;
+    return true;
+  }
+  bool end_object() override {
+    keys_.pop_back();
+    return leave();
+  }
+  bool start_array(std::size_t) override { return enter(); }
+  bool end_array() override { return leave(); }
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(std::int64_t) override { return true; }
+  bool number_unsigned(std::uint64_t) override { return true; }
+  bool number_float(double, const std::string&) override { return true; }
+  bool string(std::string&) override { return true; }
+  bool binary(Json::binary_t&) override { return true; }
+  bool parse_error(std::size_t, const std::string&, const Json::exception&) override { return false; }
+
+ private:
+  bool enter() {
+    too_deep_ = ++depth_ > kMaxDepth;
+    return !too_deep_;
+  }
+  bool leave() {
+    --depth_;
+    return true;
+  }
+
+  std::vector<std::set<std::string>> keys_;  // of each open object
+  std::optional<std::string> key_twice_;
+  int depth_ = 0;
+  bool too_deep_ = false;
+};
+
 }  // namespace
 
 Result<Json> parse_json(std::string_view text, std::string_view subject) {
-  std::vector<std::set<std::string>> keys;  // of each open object
-  std::string twice;
-  bool too_deep = false;
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
-    too_deep |= depth > kMaxDepth;
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second && twice.empty())
-      twice = value.get<std::string>();
-    return !too_deep;
-  };
   try {
-    Json json = Json::parse(text.begin(), text.end(), watch);
-    if (too_deep) return Error{ErrorKind::invalid, fmt::format("{}: nested more than {} deep", subject, kMaxDepth)};
-    if (!twice.empty())
-      return Error{ErrorKind::invalid,
-                   fmt::format("{}: key \"{}\" stands twice in one object", subject, printable(twice))};
+    Inspector inspector;
+    Json::sax_parse(text.begin(), text.end(), &inspector);
+    if (inspector.too_deep())
+      return Error{ErrorKind::invalid, fmt::format("{}: nested more than {} deep", subject, kMaxDepth)};
+    Json json = Json::parse(text.begin(), text.end());
+    if (inspector.key_twice())
+      return Error{ErrorKind::invalid, fmt::format("{}: key \"{}\" stands twice in one object", subject,
+                                                   printable(*inspector.key_twice()))};
     return json;
   } catch (const Json::parse_error& error) {
     return Error{ErrorKind::invalid, fmt::format("{}: not JSON: {}", subject, place_of(text, error.byte))};
-  } catch (const Json::exception& error) {  // a number beyond double
-    return Error{ErrorKind::invalid, fmt::format("{}: not usable JSON: {}", subject, error.what())};
+  } catch (const Json::exception& error) {  // a number beyond double; what() repeats all of its digits
+    return Error{ErrorKind::invalid, fmt::format("{}: not usable JSON: {}", subject, printable(error.what(), 100))};
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "base/printable.h"
 #include "base/temp_dir.h"
 
@@ -27,6 +29,7 @@ TEST(Json, ErrorsNameLineAndColumn) {
 
 TEST(Json, NumbersBeyondDoubleAreRefused) {
   EXPECT_NE(error_of("1e999"), "no error");
+  EXPECT_LT(error_of(std::string(5000, '9')).size(), 200u);
 }
 
 TEST(Json, AKeyTwiceInOneObjectIsRefusedButNotInTwo) {
@@ -42,6 +45,15 @@ TEST(Json, DepthIsLimited) {
   std::string objects;
   for (int i = 0; i < 1000; ++i) objects += "{\"a\":";
   EXPECT_EQ(error_of(objects + "1" + std::string(1000, '}')), "x.json: nested more than 200 deep");
+}
+
+TEST(Json, TimeGrowsWithTheLengthOfATextOnly) {
+  std::string objects = "[{}";
+  for (int i = 0; i < 300'000; ++i) objects += ",{}";
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_EQ(parse_json(objects + "]", "x")->size(), 300'001u);
+  // Measured: 0.25 s; with a search of the array after each of its elements, 254 s.
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(10));
 }
 
 TEST(Json, FilesAreNamedInErrors) {
