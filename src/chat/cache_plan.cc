@@ -17,7 +17,8 @@ Result<CachePlan> plan_cache(const LatentLayout& layout, const CacheWish& wish) 
     return Error{ErrorKind::invalid, fmt::format("context: expected 1 to {} tokens (max_position_embeddings), found {}",
                                                  wish.model_context_tokens, wish.context_tokens)};
   const std::uint64_t page_bytes = static_cast<std::uint64_t>(layout.layers) * layout.page_bytes();
-  const std::uint64_t affordable = wish.available_bytes / 4 / page_bytes;
+  constexpr std::uint64_t kMost = std::numeric_limits<int>::max() / (2 * kPageTokens);  // positions stay far below 2^31
+  const std::uint64_t affordable = std::min(wish.available_bytes / 4 / page_bytes, kMost);
   const auto pages_of = [](int tokens) { return static_cast<std::uint64_t>((tokens + kPageTokens - 1) / kPageTokens); };
   int context = wish.context_tokens > 0 ? wish.context_tokens : wish.model_context_tokens;
   if (pages_of(context) > affordable) {
@@ -29,8 +30,7 @@ Result<CachePlan> plan_cache(const LatentLayout& layout, const CacheWish& wish) 
     context = static_cast<int>(affordable) * kPageTokens;
   }
   const std::uint64_t wanted = pages_of(context) * static_cast<std::uint64_t>(wish.max_sequences);
-  constexpr std::uint64_t kMost = std::numeric_limits<int>::max() / (2 * kPageTokens);
-  return CachePlan{context, static_cast<int>(std::min({wanted, affordable, kMost}))};
+  return CachePlan{context, static_cast<int>(std::min(wanted, affordable))};
 }
 
 std::uint64_t available_memory_bytes() {

@@ -23,6 +23,13 @@ Status read_number(const Json& json, const char* field, std::string_view subject
   return Done{};
 }
 
+Result<bool> read_do_sample(const Json& json, std::string_view subject) {
+  const auto it = json.find("do_sample");
+  if (it == json.end() || it->is_null()) return true;
+  if (!it->is_boolean()) return wrong(subject, "do_sample", "true or false", *it);
+  return it->get<bool>();
+}
+
 Status read_eos(const Json& json, std::string_view subject, std::vector<TokenId>& out) {
   const auto it = json.find("eos_token_id");
   if (it == json.end() || it->is_null()) return Done{};
@@ -50,7 +57,8 @@ Result<GenerationConfig> parse_generation_config(std::string_view text, std::str
   if (top_k != std::floor(top_k) || top_k < 0 || top_k > INT32_MAX)
     return wrong(subject, "top_k", "a count", json.value("top_k", Json()));
   sampling.top_k = static_cast<int>(top_k);
-  if (const auto it = json.find("do_sample"); it != json.end() && *it == false) sampling.temperature = 0;
+  HADAL_ASSIGN(const bool sample, read_do_sample(json, subject));
+  if (!sample) sampling.temperature = 0;
   HADAL_RETURN_IF_ERROR(read_eos(json, subject, config.eos_token_ids));
   if (const Status checked = check_sampling(sampling); !checked.ok())
     return Error{ErrorKind::invalid, fmt::format("{}: {}", subject, checked.error().message)};

@@ -14,7 +14,7 @@ namespace hadal {
 class TempDir {
  public:
   TempDir() {
-    std::string pattern = testing::TempDir() + "/hadal-test-XXXXXX";
+    std::string pattern = ::testing::TempDir() + "/hadal-test-XXXXXX";
     path_ = ::mkdtemp(pattern.data());
   }
   ~TempDir() {
