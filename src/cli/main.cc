@@ -40,6 +40,12 @@ std::string help_hint(const CLI::App& app) {
   return chosen.empty() ? "hadal --help" : "hadal " + chosen.front()->get_name() + " --help";
 }
 
+// CLI11 says only that a command is required.
+bool names_no_command(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return false;
+  return app.get_subcommands([&](const CLI::App* command) { return command->get_name() == argv[1]; }).empty();
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Trains, runs and serves DeepSeek-style reasoning models on the hardware you have.", "hadal");
   app.set_version_flag("--version", "hadal " HADAL_VERSION, "Print the version");
@@ -56,7 +62,8 @@ int run(int argc, char** argv) {
   } catch (const CLI::Success& request) {  // --help, --version
     return app.exit(request);
   } catch (const CLI::ParseError& error) {
-    complain(std::string(error.what()) + " (see " + help_hint(app) + ")");
+    complain((names_no_command(app, argc, argv) ? std::string("unknown command ") + argv[1] : error.what()) + " (see " +
+             help_hint(app) + ")");
     return kWrongUsage;
   }
   if (!result.status.ok()) {
