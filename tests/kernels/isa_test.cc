@@ -1,0 +1,101 @@
+// The instruction set is chosen at start by what the processor has, can be forced,
+// and the one that was asked for does the work.
+#include "kernels/isas.h"
+#include "kernels/matmul.h"
+#include "kernels/numbers.h"
+
+namespace hadal::testing {
+namespace {
+
+constexpr Processor kEverything = {.avx2 = true,
+                                   .fma = true,
+                                   .avx512f = true,
+                                   .avx512bw = true,
+                                   .avx512vl = true,
+                                   .avx512dq = true,
+                                   .avx512_bf16 = true};
+
+TEST(Isa, BestIsTheLargestThatThisProcessorRuns) {
+  const std::vector<Isa> isas = runnable_isas();
+  ASSERT_FALSE(isas.empty());
+  EXPECT_EQ(isas.front(), Isa::portable) << "runs anywhere";
+  EXPECT_EQ(best_isa(), isas.back());
+  ThreadPool pool(1);
+  EXPECT_EQ(make_compute(pool, Arithmetic::fast).kernels->isa, isas.back());
+}
+
+TEST(Isa, ForcedTablesAreTheOnesAskedForAndShareNoKernel) {
+  const KernelTable* all[] = {*require_kernels(Isa::portable, kEverything), *require_kernels(Isa::avx2, kEverything),
+                              *require_kernels(Isa::avx512, kEverything)};
+  EXPECT_EQ(all[0]->isa, Isa::portable);
+  EXPECT_EQ(all[1]->isa, Isa::avx2);
+  EXPECT_EQ(all[2]->isa, Isa::avx512);
+  for (const auto& [a, b] : {std::pair{all[0], all[1]}, {all[1], all[2]}, {all[0], all[2]}}) {
+    EXPECT_NE(a->gemm_bf16, b->gemm_bf16);
+    EXPECT_NE(a->attention_bf16, b->attention_bf16);
+    EXPECT_NE(a->absorbed_f32, b->absorbed_f32);
+    EXPECT_NE(a->softmax, b->softmax);
+  }
+}
+
+TEST(Isa, ForcingWhatTheProcessorLacksIsAnErrorThatNamesIt) {
+  Processor zen3 = kEverything;
+  zen3.avx512f = zen3.avx512bw = zen3.avx512vl = zen3.avx512dq = zen3.avx512_bf16 = false;
+  EXPECT_TRUE(require_kernels(Isa::avx2, zen3).ok());
+  Processor skylake = kEverything;
+  skylake.avx512_bf16 = false;
+  const auto refused = require_kernels(Isa::avx512, skylake);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, ErrorKind::unsupported);
+  EXPECT_EQ(
+      refused.error().message,
+      "instruction set avx512: expected a processor with avx512f avx512bw avx512vl avx512dq fma avx512_bf16, this "
+      "one lacks avx512_bf16");
+  EXPECT_FALSE(require_kernels(Isa::avx2, Processor{}).ok());
+  EXPECT_FALSE(require_kernels(Isa::avx512, zen3).ok());
+  EXPECT_TRUE(require_kernels(Isa::portable, Processor{}).ok());
+  ThreadPool pool(1);
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512})
+    EXPECT_EQ(make_compute(pool, Arithmetic::exact, isa).ok(), kernels_for(isa) != nullptr) << isa_name(isa);
+}
+
+// One product of 1 x 1 on `kernels`.
+float product_of(const KernelTable& kernels, float x, float w) {
+  ThreadPool pool(1);
+  const Compute compute{&pool, Arithmetic::fast, &kernels};
+  PackedMatrix packed;
+  packed.allocate(Arithmetic::fast, 1, 1);
+  packed.pack_rows(kernels, 0, 1, &w, 1);
+  float y = 0;
+  matmul(compute, {.weights = &packed, .x = &x, .x_stride = 1, .y = &y, .y_stride = 1, .rows = 1});
+  return y;
+}
+
+// vdpbf16ps takes and gives subnormal numbers as zero, whatever the control register says (Intel's manual, volume 2,
+// VDPBF16PS); a fused multiply-add keeps them. So the product 2^-70 x 2^-70 = 2^-140 shows who computed it.
+TEST(Isa, TheForcedOneDoesTheWork) {
+  for (const Isa isa : runnable_isas()) {
+    const float product = product_of(*kernels_for(isa), 0x1p-70f, 0x1p-70f);
+    if (isa == Isa::avx512)
+      EXPECT_EQ(product, 0.0f);
+    else
+      EXPECT_EQ(product, 0x1p-140f) << isa_name(isa);
+  }
+}
+
+int counted_calls = 0;
+
+TEST(Isa, MatmulTakesItsKernelsFromTheTableItIsGiven) {
+  KernelTable counting = *kernels_for(Isa::portable);
+  counting.gemm_bf16 = [](int m, int n, int k, const std::uint16_t* a, std::ptrdiff_t a_stride, const std::uint16_t* b,
+                          float* c, std::ptrdiff_t c_stride, bool accumulate) {
+    ++counted_calls;
+    kPortableKernels.gemm_bf16(m, n, k, a, a_stride, b, c, c_stride, accumulate);
+  };
+  counted_calls = 0;
+  EXPECT_EQ(product_of(counting, 3, 4), 12.0f);
+  EXPECT_EQ(counted_calls, 1);
+}
+
+}  // namespace
+}  // namespace hadal::testing
