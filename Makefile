@@ -9,7 +9,7 @@ HADAL := build/release/hadal
 # The compiler that CI uses treats warnings as errors; another may know new ones, which must not keep users out.
 PRESET = $(if $(filter 12,$(shell g++ -dumpversion)),ci,release)
 
-.PHONY: run test serve bench asan tsan fuzz clean help deps program tests
+.PHONY: run test serve bench asan tsan fuzz e2e clean help deps program tests
 
 run: program  ## install, build, answer a sample question; on a terminal go on as a chat
 	@scripts/run $(HADAL)
@@ -39,11 +39,17 @@ fuzz:  ## each fuzzer for SECONDS_EACH (60) seconds; needs clang
 	cmake --build --preset fuzz -j $(JOBS) --target hadal_fuzzers
 	@scripts/fuzz build/fuzz $(or $(SECONDS_EACH),60)
 
+e2e:  ## published API clients, a browser and 64 clients at once; MODEL=path takes a real model, not the fake one
+	@$(DEPS) --browser
+	cmake --preset $(PRESET) $(CMAKE_ARGS)
+	cmake --build build/release -j $(JOBS) --target $(if $(MODEL),hadal,fake_server)
+	@scripts/e2e build/release $(MODEL)
+
 clean:  ## remove what was built
 	rm -rf build web/dist web/node_modules
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 
 deps:
 	@$(DEPS)

@@ -1,3 +1,4 @@
+/// <reference types="vitest/config" />
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
 
@@ -8,6 +9,13 @@ export default defineConfig({
     assetsInlineLimit: 0, // the page's security policy allows files, not data: scripts
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+  },
+  test: {
+    css: true, // the colours are tested
+    // Small files: starting a process for each takes longer than the tests.
+    pool: 'threads',
+    isolate: false,
+    fileParallelism: false,
   },
   server: {
     // `npm run dev` beside a running `hadal serve`.

@@ -1,5 +1,7 @@
 #include "server/api_error.h"
 
+#include <algorithm>
+
 #include "base/json.h"
 
 namespace hadal {
@@ -8,23 +10,38 @@ std::string error_json(const ApiError& error) {
   using Object = nlohmann::ordered_json;
   const auto or_null = [](const std::string& text) { return text.empty() ? Object(nullptr) : Object(text); };
   const Object body = {{"error",
-                      {{"message", error.message},
-                       {"type", error.type},
-                       {"param", or_null(error.param)},
-                       {"code", or_null(error.code)}}}};
+                        {{"message", error.message},
+                         {"type", error.type},
+                         {"param", or_null(error.param)},
+                         {"code", or_null(error.code)}}}};
   return body.dump(-1, ' ', /*ensure_ascii=*/false, Object::error_handler_t::replace);
 }
+
+namespace {
+
+// "top_p: expected ..." -> "top_p". Empty when the message begins otherwise, and for what is no field of a request.
+std::string field_named_in(const std::string& message) {
+  const std::string field = message.substr(0, std::min(message.find(": "), message.size()));
+  const bool plain = field.size() < message.size() &&
+                     field.find_first_not_of("abcdefghijklmnopqrstuvwxyz_0123456789[].") == std::string::npos;
+  if (!plain) return {};
+  return field == "prompt" ? "messages" : field;
+}
+
+}  // namespace
 
 ApiError from_model_error(const Error& error) {
   switch (error.kind) {
     case ErrorKind::invalid:
-    case ErrorKind::unsupported:
+    case ErrorKind::unsupported: {
       // Clients look for this word to shorten a conversation and try again.
       if (error.message.find("context") != std::string::npos)
         return {.message = error.message, .param = "messages", .code = "context_length_exceeded"};
-      if (error.message.starts_with("thinking:"))  // a model that cannot think, or cannot but think
-        return {.message = error.message, .param = "thinking", .code = "unsupported_value"};
-      return {.message = error.message, .code = "invalid_value"};
+      const std::string field = field_named_in(error.message);
+      // A model that cannot think, or cannot but think.
+      const bool unable = field == "thinking";
+      return {.message = error.message, .param = field, .code = unable ? "unsupported_value" : "invalid_value"};
+    }
     case ErrorKind::out_of_memory:
       return {.status = 503, .message = error.message, .type = "server_error", .code = "out_of_memory"};
     case ErrorKind::cancelled:

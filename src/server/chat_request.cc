@@ -1,14 +1,17 @@
 #include "server/chat_request.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <optional>
 #include <utility>
 
 #include "base/json.h"
+#include "base/printable.h"
 #include "text/utf8.h"
 
 namespace hadal {
@@ -17,6 +20,12 @@ namespace {
 struct Range {
   double low, high;
 };
+
+// "a number from 0 to 2", "1".
+std::string expected_in(Range range, std::string_view kind) {
+  if (range.low == range.high) return fmt::format("{}", range.low);
+  return fmt::format("{} from {} to {}", kind, range.low, range.high);
+}
 
 ApiError wrong_value(const std::string& field, std::string message, std::string code = "invalid_value") {
   return {.message = field + ": " + std::move(message), .param = field, .code = std::move(code)};
@@ -44,14 +53,14 @@ class Fields {
     return error_ || it == object_.end() || it->is_null() ? nullptr : &*it;
   }
 
-  bool number(const char* field, Range range, double& into) {
+  bool number(const char* field, Range range, double& into, std::string_view kind = "a number") {
     const Json* value = find(field);
     if (value == nullptr) return false;
-    if (!value->is_number()) return fail(wrong_type(name(field), "a number", *value)), false;
+    if (!value->is_number()) return fail(wrong_type(name(field), kind, *value)), false;
     const double found = value->get<double>();
     if (!(found >= range.low && found <= range.high))
-      return fail(wrong_value(name(field), fmt::format("expected a number from {:g} to {:g}, found {}", range.low,
-                                                       range.high, json_excerpt(*value)))),
+      return fail(wrong_value(name(field),
+                              fmt::format("expected {}, found {}", expected_in(range, kind), json_excerpt(*value)))),
              false;
     into = found;
     return true;
@@ -64,7 +73,7 @@ class Fields {
     const bool whole = value->is_number() && std::trunc(value->get<double>()) == value->get<double>();
     if (!whole) return fail(wrong_type(name(field), "an integer", *value)), false;
     double found = 0;
-    if (!number(field, range, found)) return false;
+    if (!number(field, range, found, "an integer")) return false;
     // Through double only what was written as 1e3 or 5.0: a seed has more digits than a double.
     into = value->is_number_float() ? static_cast<Int>(found) : value->get<Int>();
     return true;
@@ -220,6 +229,45 @@ void read_thinking(Fields& fields, std::optional<ApiError>& error, std::optional
   into = type == "enabled";
 }
 
+// OpenAI's word for it. Only "none" is an order; how much effort it is otherwise is the model's own affair.
+void read_effort(Fields& fields, std::optional<bool>& thinking) {
+  constexpr std::array<std::string_view, 7> kEfforts{"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+  std::string effort;
+  if (!fields.text("reasoning_effort", effort)) return;
+  if (std::find(kEfforts.begin(), kEfforts.end(), effort) == kEfforts.end())
+    return fields.fail(wrong_value(
+        "reasoning_effort",
+        fmt::format("expected one of {}, found {}", fmt::join(kEfforts, ", "), json_excerpt(Json(effort)))));
+  if (effort == "none" && !thinking) thinking = false;
+}
+
+// Fields that this file reads, and those of OpenAI's and DeepSeek's API that cannot change the answer. Another one may
+// be a misspelt "temperature" or a wish that hadal does not know: both want an error, not silence.
+constexpr std::array<std::string_view, 38> kKnownFields{
+    "messages", "model", "stream", "stream_options", "temperature", "top_p", "top_k", "min_p", "seed", "stop",
+    "max_tokens", "max_completion_tokens", "thinking", "reasoning_effort", "n", "tools", "tool_choice", "functions",
+    "function_call", "logit_bias", "frequency_penalty", "presence_penalty", "logprobs", "top_logprobs",
+    "response_format", "modalities",
+    // Ignored.
+    "user", "user_id", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
+    "prompt_cache_retention", "prompt_cache_options", "parallel_tool_calls", "prediction", "audio"};
+
+void refuse_unknown(Fields& fields, const Json& object) {
+  for (const auto& [key, value] : object.items()) {
+    if (value.is_null() || std::find(kKnownFields.begin(), kKnownFields.end(), key) != kKnownFields.end()) continue;
+    const std::string shown = printable(key, 60);
+    return fields.fail(
+        wrong_value(shown, "expected a field of the chat completions API, found an unknown one", "unknown_parameter"));
+  }
+}
+
+// A string that names a choice of tools: without tools there is only one choice.
+void refuse_tool_choice(Fields& fields, const char* field) {
+  const Json* choice = fields.find(field);
+  if (choice != nullptr && *choice != "none" && *choice != "auto")
+    fields.fail(wrong_value(field, "not supported by this server", "unsupported_parameter"));
+}
+
 // What hadal does not do must not be ignored in silence when it would change the answer.
 void refuse_unsupported(Fields& fields) {
   int n = 1;
@@ -227,11 +275,14 @@ void refuse_unsupported(Fields& fields) {
   for (const char* field : {"tools", "functions", "logit_bias"})
     if (const Json* value = fields.find(field); value != nullptr && !value->empty())
       fields.fail(wrong_value(field, "not supported by this server", "unsupported_parameter"));
-  for (const char* field : {"frequency_penalty", "presence_penalty"}) {
-    double penalty = 0;
-    if (fields.number(field, {-2, 2}, penalty) && penalty != 0)
+  for (const char* field : {"tool_choice", "function_call"}) refuse_tool_choice(fields, field);
+  for (const char* field : {"frequency_penalty", "presence_penalty", "top_logprobs"}) {
+    double value = 0;
+    if (fields.number(field, {-2, 20}, value) && value != 0)
       fields.fail(wrong_value(field, "only 0 is supported by this server", "unsupported_parameter"));
   }
+  if (const Json* modalities = fields.find("modalities"); modalities != nullptr && *modalities != Json::array({"text"}))
+    fields.fail(wrong_value("modalities", "only [\"text\"] is supported by this server", "unsupported_parameter"));
   bool logprobs = false;
   if (fields.boolean("logprobs", logprobs) && logprobs)
     fields.fail(wrong_value("logprobs", "only false is supported by this server", "unsupported_parameter"));
@@ -295,7 +346,9 @@ std::variant<ChatRequest, ApiError> parse_chat_request(std::string_view body, co
   read_stop(fields, generation.stop);
   read_length(fields, model.context_tokens, generation.max_tokens);
   read_thinking(fields, error, generation.thinking);
+  read_effort(fields, generation.thinking);
   refuse_unsupported(fields);
+  refuse_unknown(fields, *json);
   fields.boolean("stream", request.stream);
   if (const Json* options = fields.find("stream_options")) {
     if (!options->is_object())

@@ -188,8 +188,12 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
                            .host = field(http::field::host),
                            .origin = field(http::field::origin),
                            .authorization = field(http::field::authorization),
+                           .content_type = field(http::field::content_type),
                            .if_none_match = field(http::field::if_none_match),
                            .body = request.body()};
+    // Which of them was checked must not be a question (RFC 9112, 3.2).
+    if (request.count(http::field::host) > 1)
+      return reply_error_and_close({.message = "request: expected one Host, found several", .code = "invalid_http"});
     route_label_ = Router::route_label(text.target);
     auto decision = context_.router.route(text);
     if (auto* ready = std::get_if<HttpReply>(&decision)) return reply(*ready);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <functional>
 
 #include "base/json.h"
@@ -45,6 +47,15 @@ HttpReply wrong_method(std::string_view method, std::string_view path, const cha
 
 bool is_read(std::string_view method) {
   return method == "GET" || method == "HEAD";
+}
+
+// Absent counts as JSON; "application/json; charset=utf-8" is. A form or plain text is what a foreign page could send
+// without asking the browser's leave, and what `curl -d` sends when nobody told it otherwise.
+bool is_json(std::string_view content_type) {
+  std::string type(content_type.substr(0, content_type.find(';')));
+  std::erase_if(type, [](char c) { return c == ' ' || c == '\t'; });
+  std::transform(type.begin(), type.end(), type.begin(), [](unsigned char c) { return std::tolower(c); });
+  return type.empty() || type == "application/json";
 }
 
 // A path or a method in an error message: short, and printable.
@@ -116,6 +127,11 @@ std::variant<HttpReply, ChatRequest> Router::route(const HttpRequest& request) c
                                    : wrong_method(request.method, path, "GET");
   if (path == "/v1/chat/completions") {
     if (request.method != "POST") return wrong_method(request.method, path, "POST");
+    if (!is_json(request.content_type))
+      return error_reply(
+          {.status = 415,
+           .message = fmt::format("Content-Type: expected application/json, found {}", shown(request.content_type)),
+           .code = "unsupported_media_type"});
     auto parsed = parse_chat_request(request.body, served_);
     if (const auto* error = std::get_if<ApiError>(&parsed)) return error_reply(*error);
     return std::get<ChatRequest>(std::move(parsed));

@@ -21,7 +21,8 @@ namespace hadal {
 
 struct HttpRequest {  // views into the connection's buffer
   std::string_view method{}, target{};
-  std::string_view host{}, origin{}, authorization{}, if_none_match{};  // header fields; empty when absent
+  // Header fields; empty when absent.
+  std::string_view host{}, origin{}, authorization{}, content_type{}, if_none_match{};
   std::string_view body{};
 };
 

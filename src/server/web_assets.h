@@ -1,6 +1,6 @@
 // The web chat, as files inside the binary.
 //
-// The table is generated at build time from the output of Vite (cmake/embed_web.cmake).
+// The table is generated at build time from the output of Vite (web/embed.cmake).
 // Threads: constant data.
 #pragma once
 

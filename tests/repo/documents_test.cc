@@ -40,7 +40,7 @@ TEST(Documents, PathsInOtherDocumentsExist) {
 }
 
 std::set<std::string> make_targets() {
-  const auto names = all_matches(read_repo_file("Makefile"), "(?:^|\\n)([a-z]+):");
+  const auto names = all_matches(read_repo_file("Makefile"), "(?:^|\\n)([a-z0-9]+):");
   return {names.begin(), names.end()};
 }
 
@@ -53,7 +53,7 @@ TEST(Documents, ReadmeCommandsAreTheOnesCiRuns) {
   for (const char* target : {"run", "test", "serve", "bench", "clean", "help", "asan", "tsan", "fuzz"})
     EXPECT_TRUE(targets.contains(target)) << target;
   for (const char* document : {"README.md", "CONTRIBUTING.md"})
-    for (const std::string& target : all_matches(read_repo_file(document), "(?:`|\\n|\\$ )make ([a-z]+)"))
+    for (const std::string& target : all_matches(read_repo_file(document), "(?:`|\\n|\\$ )make ([a-z0-9]+)"))
       EXPECT_TRUE(targets.contains(target)) << document << ": make " << target;
 }
 

@@ -54,8 +54,8 @@ TEST(ChatRequest, EveryFieldArrives) {
       {"role":"user","content":"And 3+3?"}],
       "stream":true,"stream_options":{"include_usage":true},"temperature":0,"top_p":0.5,"top_k":7,"min_p":0.05,
       "seed":18446744073709551615,"max_tokens":99,"stop":["a","b"],"thinking":{"type":"disabled"},"n":1,
-      "frequency_penalty":0,"tools":[],"response_format":{"type":"text"},"logprobs":false,
-      "user":"someone","unheard_of":{"a":[1]}})");
+      "frequency_penalty":0,"tools":[],"tool_choice":"auto","response_format":{"type":"text"},"logprobs":false,
+      "modalities":["text"],"user":"someone","metadata":{"a":[1]},"unheard_of":null})");
   const GenerationRequest& generation = request.generation;
   ASSERT_EQ(generation.messages.size(), 5u);
   EXPECT_EQ(generation.messages[0].role, "system");
@@ -86,6 +86,12 @@ TEST(ChatRequest, BoundBeyondTheContextMeansAllThereIs) {
   EXPECT_EQ(parsed(body_with(R"("max_completion_tokens":1e2)")).generation.max_tokens, 100);
 }
 
+TEST(ChatRequest, EffortOfNoneTurnsReasoningOffUnlessThinkingSaysOtherwise) {
+  EXPECT_EQ(parsed(body_with(R"("reasoning_effort":"none")")).generation.thinking, false);
+  EXPECT_FALSE(parsed(body_with(R"("reasoning_effort":"high")")).generation.thinking);
+  EXPECT_EQ(parsed(body_with(R"("reasoning_effort":"none","thinking":{"type":"enabled"})")).generation.thinking, true);
+}
+
 TEST(ChatRequest, OneStopStringIsAListOfOne) {
   EXPECT_THAT(parsed(body_with(R"("stop":"END")")).generation.stop, ElementsAre("END"));
   EXPECT_TRUE(parsed(body_with(R"("stop":[])")).generation.stop.empty());
@@ -99,6 +105,11 @@ TEST(ChatRequest, ErrorsNameFieldExpectedAndFound) {
   EXPECT_EQ(error.message, "temperature: expected a number, found \"hot\"");
   EXPECT_EQ(refused(R"({"messages":[{"role":"user","content":"a"},{"role":"user","content":7}]})").message,
             "messages[1].content: expected a string or an array of text parts, found 7");
+  EXPECT_EQ(refused(body_with(R"("max_tokens":-1)")).message,
+            "max_tokens: expected an integer from 1 to 2147483647, found -1");
+  EXPECT_EQ(refused(body_with(R"("n":2)")).message, "n: expected 1, found 2");
+  EXPECT_EQ(refused(body_with(R"("temprature":0)")).message,
+            "temprature: expected a field of the chat completions API, found an unknown one");
 }
 
 struct Refusal {
@@ -163,6 +174,15 @@ TEST(ChatRequest, TableOfRefusals) {
       {body_with(R"("frequency_penalty":0.5)"), "frequency_penalty", "unsupported_parameter"},
       {body_with(R"("logprobs":true)"), "logprobs", "unsupported_parameter"},
       {body_with(R"("response_format":{"type":"json_object"})"), "response_format", "unsupported_parameter"},
+      {body_with(R"("response_format":"json")"), "response_format", "invalid_type"},
+      {body_with(R"("tool_choice":"required")"), "tool_choice", "unsupported_parameter"},
+      {body_with(R"("function_call":{"name":"f"})"), "function_call", "unsupported_parameter"},
+      {body_with(R"("top_logprobs":5)"), "top_logprobs", "unsupported_parameter"},
+      {body_with(R"("modalities":["text","audio"])"), "modalities", "unsupported_parameter"},
+      {body_with(R"("reasoning_effort":"heroic")"), "reasoning_effort", "invalid_value"},
+      {body_with(R"("reasoning_effort":1)"), "reasoning_effort", "invalid_type"},
+      {body_with(R"("unheard_of":{"a":[1]})"), "unheard_of", "unknown_parameter"},
+      {body_with(R"("a\nb":1)"), "a?b", "unknown_parameter"},
   };
   for (const Refusal& row : table) {
     const ApiError error = refused(row.body);

@@ -87,8 +87,18 @@ TEST(ChatResponse, ModelErrorsBecomeTheRightStatus) {
   EXPECT_EQ(from_model_error({ErrorKind::invalid, "prompt: 900 tokens; the context has 512"}).code,
             "context_length_exceeded");
   EXPECT_EQ(from_model_error({ErrorKind::invalid, "messages[0]: unknown role"}).status, 400);
+  EXPECT_EQ(from_model_error({ErrorKind::unsupported, "thinking: no such mode"}).code, "unsupported_value");
   EXPECT_EQ(from_model_error({ErrorKind::out_of_memory, "no pages"}).status, 503);
   EXPECT_EQ(from_model_error({ErrorKind::io, "disk"}).status, 500);
+}
+
+TEST(ChatResponse, ModelErrorsNameTheFieldThatTheyBeginWith) {
+  const auto param_of = [](const char* message) { return from_model_error({ErrorKind::invalid, message}).param; };
+  EXPECT_EQ(param_of("top_p: expected above 0, found 0"), "top_p");
+  EXPECT_EQ(param_of("messages[1].role: unknown"), "messages[1].role");
+  EXPECT_EQ(param_of("prompt: expected some text, found none"), "messages");
+  for (const char* other : {"", "no colon", "top_p", "message 0: expected UTF-8", "/models/abyss: broken"})
+    EXPECT_EQ(param_of(other), "") << other;
 }
 
 }  // namespace

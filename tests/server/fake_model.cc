@@ -37,7 +37,8 @@ Result<SequenceId> FakeModel::submit(GenerationRequest request) {
     return Error{ErrorKind::invalid, fmt::format("prompt: expected fewer tokens than the context of {}, found {}",
                                                  script_.context_tokens, prompt_tokens)};
   const std::lock_guard lock(mutex_);
-  Sequence sequence{.request = std::move(request), .completion = {}, .reasoning = {}, .answer = script_.answer};
+  Sequence sequence{.request = std::move(request), .completion = {}};
+  sequence.script = answer_to(sequence.request);
   if (sequence.request.thinking.value_or(true)) sequence.reasoning = script_.reasoning;
   sequence.completion.usage.prompt_tokens = prompt_tokens;
   sequence.completion.usage.cached_prompt_tokens = prompt_tokens / 2;
@@ -46,6 +47,13 @@ Result<SequenceId> FakeModel::submit(GenerationRequest request) {
   ++totals_.requests;
   changed_.notify_all();
   return SequenceId{last_id_};
+}
+
+FakeAnswer FakeModel::answer_to(const GenerationRequest& request) const {
+  if (!request.messages.empty())
+    for (const FakeAnswer& other : script_.others)
+      if (request.messages.back().content.find(other.asked) != std::string::npos) return other;
+  return {.asked = {}, .answer = script_.answer, .more_words = script_.more_words, .fails = script_.fails};
 }
 
 void FakeModel::cancel(SequenceId id) {
@@ -88,8 +96,13 @@ int FakeModel::cancelled() const {
 // a server that waited for the network, or called back, in a callback would hang here.
 bool FakeModel::step(Sequence& sequence) {
   Completion& completion = sequence.completion;
+  const auto now = std::chrono::steady_clock::now();
   const auto end = [&](FinishReason reason) {
     completion.finish_reason = reason;
+    if (completion.usage.completion_tokens > 0) {
+      completion.timings.prefill = sequence.first_token - sequence.submitted;
+      completion.timings.decode = now - sequence.first_token;
+    }
     return false;
   };
   if (sequence.cancelled) return end(FinishReason::cancelled);
@@ -100,17 +113,17 @@ bool FakeModel::step(Sequence& sequence) {
   if (sequence.next < sequence.reasoning.size()) {
     delta.reasoning = sequence.reasoning[sequence.next];
     ++completion.usage.reasoning_tokens;
-  } else if (script_.fails) {
+  } else if (sequence.script.fails) {
     completion.error = Error{ErrorKind::io, "the fake model fails as it was told to"};
     return end(FinishReason::error);
-  } else if (sequence.next < sequence.reasoning.size() + sequence.answer.size()) {
-    delta.text = sequence.answer[sequence.next - sequence.reasoning.size()];
-  } else if (sequence.next < sequence.reasoning.size() + sequence.answer.size() + script_.more_words) {
+  } else if (const std::size_t at = sequence.next - sequence.reasoning.size(); at < sequence.script.answer.size()) {
+    delta.text = sequence.script.answer[at];
+  } else if (at < sequence.script.answer.size() + sequence.script.more_words) {
     delta.text = "word ";
   } else {
     return end(FinishReason::stop);
   }
-  ++sequence.next;
+  if (sequence.next++ == 0) sequence.first_token = now;
   ++completion.usage.completion_tokens;
   ++totals_.completion_tokens;
   for (const std::string& stop : sequence.request.stop)

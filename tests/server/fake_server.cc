@@ -2,7 +2,8 @@
 //
 //   fake_server [port] [microseconds a token] [API key]      prints its address and serves until SIGTERM
 //
-// It answers each question with the same reasoning and an answer that shows what the page can render.
+// It answers each question with the same reasoning and a short answer. Some words in a question change that:
+// "everything" gets all that the page can render, "forever" an answer that never ends, "fail" an error.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -32,8 +33,23 @@ constexpr const char* kReasoning =
 constexpr const char* kAnswer =
     "Mia has **14 shells** now.\n\n"
     "1. She finds 7: `12 + 7 = 19`\n"
-    "2. She gives away 5: `19 - 5 = 14`\n\n"
-    "<b>Not bold</b>: what a model writes is text, never HTML.";
+    "2. She gives away 5: `19 - 5 = 14`";
+
+constexpr const char* kEverything =
+    "# The deep, in short\n\n"
+    "The *hadal* zone begins at **6000 m**. Its name comes from Hades; `hadal` is also a program. "
+    "More at [a page of the deep](https://example.org/hadal).\n\n"
+    "| Zone | From | To |\n|---|---|---|\n| Bathyal | 1000 m | 4000 m |\n| Abyssal | 4000 m | 6000 m |\n"
+    "| Hadal | 6000 m | 10935 m |\n\n"
+    "> Pressure grows by one atmosphere every ten metres.\n\n"
+    "- Challenger Deep\n- Sirena Deep\n  - 145 km east of it\n\n"
+    "```python\n"
+    "def pressure_at(depth_metres, density=1025.0, gravity=9.81, surface_pressure_pascal=101325.0):  "
+    "# a line much longer than a phone is wide, and longer than the column of the page too\n"
+    "    return surface_pressure_pascal + density * gravity * depth_metres\n\n"
+    "print(f\"{pressure_at(10935) / 1e6:.1f} MPa\")\n"
+    "```\n\n"
+    "That prints `110.1 MPa`. <b>Not bold</b>: what a model writes is text, never HTML.";
 
 int main_of(int argc, char** argv) {
   const int port = argc > 1 ? std::atoi(argv[1]) : 0;
@@ -41,7 +57,10 @@ int main_of(int argc, char** argv) {
   FakeModel model({.reasoning = words_of(kReasoning),
                    .answer = words_of(kAnswer),
                    .pace = std::chrono::microseconds(pace_us),
-                   .max_active = 64});
+                   .max_active = 64,
+                   .others = {{.asked = "everything", .answer = words_of(kEverything)},
+                              {.asked = "forever", .more_words = 10'000'000},
+                              {.asked = "fail", .fails = true}}});
   ServerOptions options{.port = port};
   if (argc > 3) options.api_keys = {argv[3]};
   options.on_listening = [](const ServerAddress& address) {

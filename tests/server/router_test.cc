@@ -50,6 +50,20 @@ TEST_F(RouterTest, QueriesAndDeepSeekPathsAreUnderstood) {
   EXPECT_EQ(reply_to(chat).status, -1);
 }
 
+TEST_F(RouterTest, OnlyJsonIsRead) {
+  HttpRequest chat{.method = "POST", .target = "/v1/chat/completions"};
+  chat.body = R"({"messages":[{"role":"user","content":"hi"}]})";
+  for (const char* type : {"", "application/json", "Application/JSON; charset=utf-8", "application/json ;x=y"}) {
+    chat.content_type = type;
+    EXPECT_EQ(reply_to(chat).status, -1) << type;
+  }
+  for (const char* type : {"text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+                           "application/jsonp", "json"}) {
+    chat.content_type = type;
+    EXPECT_EQ(reply_to(chat).status, 415) << type;
+  }
+}
+
 TEST_F(RouterTest, WrongMethodNamesTheRightOne) {
   const HttpReply reply = reply_to({.method = "PUT", .target = "/v1/chat/completions"});
   EXPECT_EQ(reply.status, 405);

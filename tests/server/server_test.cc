@@ -119,6 +119,10 @@ TEST(Server, BadRequestsGetTheErrorObjectAndTheRightStatus) {
       {"GET /health HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403, "", "forbidden_host"},
       {get("/health", "X: " + std::string(20'000, 'x') + "\r\n"), 431, "", "head_too_large"},
       {"nonsense\r\n\r\n", 400, "", "invalid_http"},
+      {"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", 400, "", "invalid_http"},
+      {"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: "
+       "2\r\n\r\n{}",
+       415, "", "unsupported_media_type"},
       {"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n", 400, "", "invalid_http"},
   };
   for (const BadRequest& bad : table) {

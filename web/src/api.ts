@@ -10,7 +10,7 @@ export interface ApiMessage {
 
 export interface ChatOptions {
   messages: ApiMessage[];
-  thinking: boolean;
+  thinking: boolean | null; // null: as the model does by itself
   temperature: number | null; // null: the model's own
   maxTokens: number | null;
   apiKey: string;
@@ -43,6 +43,7 @@ export class ApiError extends Error {
     message: string,
     readonly status: number,
     readonly code: string | null,
+    readonly param: string | null = null,
   ) {
     super(message);
     this.name = 'ApiError';
@@ -61,7 +62,7 @@ interface Chunk {
     completion_tokens_details?: { reasoning_tokens?: number };
   } | null;
   timings?: { decode_ms?: number };
-  error?: { message?: string; code?: string | null };
+  error?: { message?: string; code?: string | null; param?: string | null };
 }
 
 function headers(apiKey: string): Record<string, string> {
@@ -72,7 +73,7 @@ async function errorOf(response: Response): Promise<ApiError> {
   const text = await response.text();
   try {
     const { error } = JSON.parse(text) as Chunk;
-    if (error?.message) return new ApiError(error.message, response.status, error.code ?? null);
+    if (error?.message) return new ApiError(error.message, response.status, error.code ?? null, error.param ?? null);
   } catch {
     // not JSON: whatever answered is not hadal
   }
@@ -126,7 +127,7 @@ export async function streamChat(options: ChatOptions, handlers: StreamHandlers,
       messages: options.messages,
       stream: true,
       stream_options: { include_usage: true },
-      thinking: { type: options.thinking ? 'enabled' : 'disabled' },
+      ...(options.thinking === null ? {} : { thinking: { type: options.thinking ? 'enabled' : 'disabled' } }),
       ...(options.temperature === null ? {} : { temperature: options.temperature }),
       ...(options.maxTokens === null ? {} : { max_tokens: options.maxTokens }),
     }),

@@ -1,6 +1,6 @@
 // The conversation on the page: what was said, and the answer that is under way.
 
-import { ApiError, streamChat, type AnswerStats, type ApiMessage } from './api';
+import { ApiError, streamChat, type AnswerStats, type ApiMessage, type FinishReason, type StreamHandlers } from './api';
 import { settings } from './settings.svelte';
 
 export interface Turn {
@@ -20,26 +20,44 @@ export function isRunning(turn: Turn): boolean {
   return turn.state === 'waiting' || turn.state === 'reasoning' || turn.state === 'answering';
 }
 
-/** Tokens a second: by the server's own clock when it told, else by ours. */
+/** Tokens a second after the first one: by the server's own clock when it told, else by ours. */
 export function tokensPerSecond(turn: Turn): number | null {
   if (!turn.stats || turn.stats.completionTokens < 2) return null;
-  const ms = turn.stats.decodeMs ?? turn.totalMs;
-  return ms > 0 ? (1000 * turn.stats.completionTokens) / ms : null;
+  const ms = turn.stats.decodeMs || turn.totalMs;
+  return ms > 0 ? (1000 * (turn.stats.completionTokens - 1)) / ms : null;
 }
 
-/** What the server is told: the past without its reasoning, and without answers that never came. */
+/**
+ * What the server is told: the past without its reasoning, and without questions that got no answer. One that was too
+ * long for the context would make every later one too long as well.
+ */
 export function apiMessages(turns: readonly Turn[], systemPrompt: string): ApiMessage[] {
   const messages: ApiMessage[] = systemPrompt.trim() ? [{ role: 'system', content: systemPrompt }] : [];
-  for (const turn of turns)
-    if (turn.role === 'user' || turn.text) messages.push({ role: turn.role, content: turn.text });
+  turns.forEach((turn, i) => {
+    const answer = turn.role === 'user' ? turns[i + 1] : turn;
+    if (!answer || answer.text) messages.push({ role: turn.role, content: turn.text });
+  });
   return messages;
 }
 
-class Chat {
-  turns = $state<Turn[]>([]);
+const kKey = 'hadal.turns';
+
+// The conversation outlives a reload, and ends with its tab. What was under way has stopped.
+function load(): Turn[] {
+  try {
+    const turns = JSON.parse(sessionStorage.getItem(kKey) ?? '[]') as Turn[];
+    return turns.map((turn) => (isRunning(turn) ? { ...turn, state: 'stopped' } : turn));
+  } catch {
+    return []; // storage is off or broken: the page works all the same
+  }
+}
+
+export class Chat {
+  turns = $state<Turn[]>(load());
   running = $state(false);
+  offersThinking = $state(true); // until the server says that this model has no such choice
   #abort: AbortController | null = null;
-  #lastId = 0;
+  #lastId = Math.max(0, ...this.turns.map((turn) => turn.id));
 
   async send(text: string): Promise<void> {
     if (this.running || !text.trim()) return;
@@ -61,6 +79,15 @@ class Chat {
   clear(): void {
     this.stop();
     this.turns = [];
+    this.keep();
+  }
+
+  keep(): void {
+    try {
+      sessionStorage.setItem(kKey, JSON.stringify(this.turns));
+    } catch {
+      // off, or full
+    }
   }
 
   #newTurn(role: Turn['role'], text: string): Turn {
@@ -74,33 +101,13 @@ class Chat {
   async #answer(): Promise<void> {
     const messages = apiMessages(this.turns, settings.systemPrompt);
     this.turns.push(this.#newTurn('assistant', ''));
+    this.keep();
     const turn = this.turns.at(-1)!; // the reactive one
     const abort = new AbortController();
     this.#abort = abort;
     this.running = true;
     try {
-      const finish = await streamChat(
-        {
-          messages,
-          thinking: settings.thinking,
-          temperature: settings.temperature,
-          maxTokens: settings.maxTokens,
-          apiKey: settings.apiKey,
-        },
-        {
-          onReasoning: (text) => {
-            turn.state = 'reasoning';
-            turn.reasoning += text;
-          },
-          onText: (text) => {
-            if (turn.state !== 'answering') turn.thoughtMs = performance.now() - turn.startedAt;
-            turn.state = 'answering';
-            turn.text += text;
-          },
-          onStats: (stats) => (turn.stats = stats),
-        },
-        abort.signal,
-      );
+      const finish = await this.#stream(turn, messages, abort.signal);
       turn.state = finish === 'length' ? 'cut' : 'done';
     } catch (error) {
       if (abort.signal.aborted) {
@@ -114,7 +121,32 @@ class Chat {
       if (this.#abort === abort) {
         this.#abort = null;
         this.running = false;
+        this.keep();
       }
+    }
+  }
+
+  async #stream(turn: Turn, messages: ApiMessage[], signal: AbortSignal): Promise<FinishReason> {
+    const { temperature, maxTokens, apiKey } = settings;
+    const thinking = this.offersThinking ? settings.thinking : null;
+    const handlers: StreamHandlers = {
+      onReasoning: (text) => {
+        turn.state = 'reasoning';
+        turn.reasoning += text;
+      },
+      onText: (text) => {
+        if (turn.state !== 'answering') turn.thoughtMs = performance.now() - turn.startedAt;
+        turn.state = 'answering';
+        turn.text += text;
+      },
+      onStats: (stats) => (turn.stats = stats),
+    };
+    try {
+      return await streamChat({ messages, thinking, temperature, maxTokens, apiKey }, handlers, signal);
+    } catch (error) {
+      if (!(error instanceof ApiError && error.param === 'thinking' && thinking !== null)) throw error;
+      this.offersThinking = false; // a model that cannot think, or cannot but think
+      return this.#stream(turn, messages, signal);
     }
   }
 }

@@ -17,14 +17,16 @@ export type Block =
   | { kind: 'table'; head: Inline[][]; rows: Inline[][][] }
   | { kind: 'rule' };
 
-const kFence = /^ {0,3}(`{3,}|~{3,})\s*([\w+#.-]*)[^`]*$/;
-const kHeading = /^(#{1,6})\s+(.*?)\s*#*$/;
+const kFence = /^ {0,3}(`{3,}|~{3,})([^`]*)$/;
+const kHeading = /^(#{1,6})\s+(.*)$/;
 const kRule = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
 const kItem = /^( {0,3})([-*+]|\d{1,9}[.)])(\s+|$)/;
 const kQuote = /^ {0,3}> ?/;
-const kTableRule = /^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$/;
+const kTableRule = /^\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?$/; // of a trimmed line
+// Spans are at most 500 characters long: a search for an end that never comes must not run through the whole text from
+// each of its asterisks. An asterisk between letters or digits is a multiplication more often than an emphasis.
 const kInline =
-  /(`+)([^`]|[^`][\s\S]*?[^`])\1(?!`)|\*\*(?=\S)([\s\S]*?\S)\*\*|\*(?=[^\s*])([^*]*?[^\s*])\*(?!\*)|\[([^\]\n]+)\]\((https?:\/\/[^\s()]+)\)/g;
+  /(`+)([^`]|[^`][\s\S]{0,500}?[^`])\1(?!`)|(?<![\w*])\*\*(?=\S)([\s\S]{0,500}?\S)\*\*(?!\w)|(?<![\w*])\*(?=[^\s*])([^*]{0,500}?[^\s*])\*(?![\w*])|\[([^[\]\n]{1,500})\]\((https?:\/\/[^\s()]{1,2000})\)/g;
 const kMaxDepth = 8; // quotes and lists inside each other; deeper is read as text
 
 export function parseInline(text: string): Inline[] {
@@ -47,6 +49,12 @@ export function parseMarkdown(text: string, depth = 0): Block[] {
   return new BlockReader(text.split(/\r?\n/), depth).read();
 }
 
+function withoutClosingHashes(text: string): string {
+  let end = text.trimEnd().length;
+  while (text[end - 1] === '#') end--;
+  return text.slice(0, end).trimEnd();
+}
+
 class BlockReader {
   #at = 0;
   #blocks: Block[] = [];
@@ -67,7 +75,7 @@ class BlockReader {
       } else if (kFence.test(line)) {
         this.#code(kFence.exec(line)!);
       } else if (heading) {
-        this.#push({ kind: 'heading', level: heading[1]!.length, inlines: parseInline(heading[2]!) });
+        this.#push({ kind: 'heading', level: heading[1]!.length, inlines: parseInline(withoutClosingHashes(heading[2]!)) });
         this.#at++;
       } else if (kRule.test(line)) {
         this.#push({ kind: 'rule' });
@@ -76,7 +84,7 @@ class BlockReader {
         this.#quote();
       } else if (this.depth < kMaxDepth && kItem.test(line)) {
         this.#list();
-      } else if (line.includes('|') && kTableRule.test(this.lines[this.#at + 1] ?? '') && this.#paragraph.length === 0) {
+      } else if (line.includes('|') && kTableRule.test((this.lines[this.#at + 1] ?? '').trim()) && this.#paragraph.length === 0) {
         this.#table();
       } else {
         this.#paragraph.push(line);
@@ -107,7 +115,7 @@ class BlockReader {
       text.push(line);
     }
     this.#at++; // the closing fence, if there was one
-    this.#push({ kind: 'code', language: open[2]!, text: text.join('\n') });
+    this.#push({ kind: 'code', language: /^[\w+#.-]{0,30}/.exec(open[2]!.trim())![0], text: text.join('\n') });
   }
 
   #quote(): void {
