@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
-#include "kernels/matmul.h"
+#include "measure.h"
 #include "trainer/initialise.h"
 #include "trainer/optimizer.h"
 #include "trainer/training_model.h"
@@ -54,20 +54,6 @@ TrainingBatch random_batch() {
   return batch;
 }
 
-// GFLOP/s of one product [4096, 1024] x [1024, 1024]^T.
-double gemm_rate(const Compute& compute) {
-  constexpr int kRows = 4096, kSide = 1024;
-  static std::vector<float> x(kRows * kSide, 0.5f), y(kRows * kSide), w(kSide * kSide, 0.25f);
-  PackedMatrix packed;
-  packed.allocate(compute.arithmetic, kSide, kSide);
-  const PackJob job{.from = w.data(), .stride = kSide, .to = &packed};
-  pack(compute, std::span(&job, 1));
-  Stopwatch watch;
-  matmul(compute,
-         {.weights = &packed, .x = x.data(), .x_stride = kSide, .y = y.data(), .y_stride = kSide, .rows = kRows});
-  return 2.0 * kRows * kSide * kSide / watch.elapsed().count() * 1e-9;
-}
-
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
   return values[values.size() / 2];
@@ -99,7 +85,7 @@ void measure(OptimizerKind kind, double seconds, ThreadPool& pool) {
     const double updated = watch.elapsed().count();
     model.parameters_changed();
     const double packed = watch.elapsed().count();
-    const double bf16 = gemm_rate(fast), f32 = gemm_rate(exact);
+    const double bf16 = 1e-9 * gemm_rate(fast, kTokens), f32 = 1e-9 * gemm_rate(exact, kTokens);
     if (step < 1) continue;  // the first touches the memory
     m.forward_backward.push_back(forward_backward);
     m.optimizer.push_back(updated - forward_backward);

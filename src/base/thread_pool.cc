@@ -1,9 +1,8 @@
-// The parallel loop behind thread_pool.h: one counter of work left, claimed by subtraction.
+// The parallel loop behind thread_pool.h: a counter of work left in each thread's share, claimed by subtraction.
 //
-// `remaining` is above zero only while a region has unclaimed indices, so a thread
-// whose subtraction returns a positive number owns an index of the region that is
-// running now, and that region cannot end (nor its fields change) before the thread
-// reports the index done. A late waker therefore needs no generation check.
+// A share's `left` is above zero only while a region has unclaimed indices there, so a thread whose subtraction returns
+// a positive number owns an index of the region that is running now, and that region cannot end (nor the share's fields
+// change) before the thread reports the index done. A late waker therefore needs no generation check.
 #include "base/thread_pool.h"
 
 #include <sched.h>
@@ -62,29 +61,44 @@ int allowed_cpus() {
 
 }  // namespace
 
-struct ThreadPool::State {
+// All that a thread must see to begin lies in one cache line: between two cores a line takes 30 to 150 ns.
+struct alignas(64) ThreadPool::Share {
   // What the region is; written by the caller while no index is left to claim.
   Call call = nullptr;
   void* context = nullptr;
-  int count = 0;
-  Clock::duration worker_spin{}, caller_spin{};
+  int end = 0;  // behind the last index
 
-  alignas(64) std::atomic<long> remaining{0};  // unclaimed indices; may fall below zero, by one a thread
-  alignas(64) std::atomic<int> done{0};        // indices of this region that are computed
+  std::atomic<int> left{0};  // unclaimed indices; may fall below zero, by one a thread
+};
+
+struct ThreadPool::State {
+  explicit State(int threads) : count(threads), shares(std::make_unique<Share[]>(static_cast<std::size_t>(threads))) {}
+
+  int count;  // of threads and shares
+  std::unique_ptr<Share[]> shares;
+  Clock::duration worker_spin{}, caller_spin{};
+  std::vector<std::thread> workers;
+  std::atomic<bool> stop{false};  // beside what never changes: every worker reads it all the time
+
+  alignas(64) std::atomic<int> done{0};  // indices of this region that are computed
   std::atomic<bool> caller_sleeps{false};
   alignas(64) std::atomic<int> wake{0};  // changes when a region opens or the pool ends
   std::atomic<int> sleepers{0};
-  std::atomic<bool> stop{false}, busy{false};
-  std::vector<std::thread> workers;
+  std::atomic<bool> busy{false};
 
-  // Computes indices until none is left, then reports how many.
+  Share& share(int thread) { return shares[static_cast<std::size_t>(thread)]; }
+
+  // Computes indices, those of the own share first, until none is left, then reports how many.
   void work(int thread) {
     int computed = 0;
-    for (;;) {
-      const long left = remaining.fetch_sub(1, std::memory_order_acq_rel);
-      if (left <= 0) break;
-      call(context, count - static_cast<int>(left), thread);
-      ++computed;
+    for (int i = 0; i < count; ++i) {
+      Share& from = share((thread + i) % count);
+      while (from.left.load(std::memory_order_relaxed) > 0) {
+        const int left = from.left.fetch_sub(1, std::memory_order_acq_rel);
+        if (left <= 0) break;
+        from.call(from.context, from.end - left, thread);
+        ++computed;
+      }
     }
     if (computed == 0) return;
     done.fetch_add(computed, std::memory_order_seq_cst);
@@ -93,7 +107,7 @@ struct ThreadPool::State {
 
   void worker(int thread) {
     const auto ready = [&] {
-      return remaining.load(std::memory_order_relaxed) > 0 || stop.load(std::memory_order_relaxed);
+      return share(thread).left.load(std::memory_order_relaxed) > 0 || stop.load(std::memory_order_relaxed);
     };
     for (;;) {
       if (!spin_until(ready, worker_spin)) {
@@ -104,7 +118,7 @@ struct ThreadPool::State {
         sleepers.fetch_sub(1, std::memory_order_seq_cst);
       }
       if (stop.load(std::memory_order_acquire)) return;
-      if (remaining.load(std::memory_order_relaxed) > 0) work(thread);
+      work(thread);
     }
   }
 
@@ -127,10 +141,11 @@ struct ThreadPool::State {
   }
 };
 
-ThreadPool::ThreadPool(int threads) : threads_(1), state_(std::make_unique<State>()) {
+ThreadPool::ThreadPool(int threads) : threads_(1) {
   HADAL_CHECK(threads >= 0);
   const int available = allowed_cpus();
   const int wanted = std::min(threads == 0 ? available : threads, kMaxThreads);
+  state_ = std::make_unique<State>(wanted);
   // More threads than cores: whoever spins keeps the others from working.
   if (wanted <= available) {
     state_->worker_spin = kWorkerSpin;
@@ -159,11 +174,17 @@ ThreadPool::~ThreadPool() {
 void ThreadPool::run(int count, Call call, void* context) {
   State& state = *state_;
   HADAL_CHECK(!state.busy.exchange(true, std::memory_order_acquire));  // one caller, no nesting
-  state.call = call;
-  state.context = context;
-  state.count = count;
   state.done.store(0, std::memory_order_relaxed);
-  state.remaining.store(count, std::memory_order_seq_cst);
+  int begin = 0;
+  for (int thread = 0; thread < state.count; ++thread) {
+    const int end = static_cast<int>((static_cast<long>(count) * (thread + 1) + state.count - 1) / state.count);
+    Share& share = state.share(thread);
+    share.call = call;
+    share.context = context;
+    share.end = end;
+    share.left.store(end - begin, std::memory_order_seq_cst);
+    begin = end;
+  }
   state.wake_workers();
   state.work(/*thread=*/0);
   state.wait_until_done(count);

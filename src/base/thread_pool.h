@@ -1,10 +1,11 @@
 // Threads for the kernels: a parallel loop, and nothing else.
 //
-// The calling thread works too, so a pool of one starts no thread. Workers take
-// indices from one shared counter (a neighbour on the machine may slow one core;
-// a fixed share would make all wait for it); there are no queues and nothing is
-// allocated. Which thread computes an index never changes a result: kernels give
-// each index its own output. One caller at a time; nested calls are not allowed.
+// The calling thread works too, so a pool of one starts no thread. Every thread begins with its own share of the
+// indices, a run of neighbours, and then takes from the others' shares what is left there. So the same index tends to
+// come to the same thread each time, whose caches still hold its weights (two cores need not share a cache), and a
+// thread that a neighbour on the machine slows down is helped. There are no queues and nothing is allocated. Which
+// thread computes an index never changes a result: kernels give each index its own output. One caller at a time; nested
+// calls are not allowed.
 #pragma once
 
 #include <memory>
@@ -30,7 +31,9 @@ class ThreadPool {
       for (int i = 0; i < count; ++i) body(i, 0);
       return;
     }
-    run(count, [](void* context, int i, int thread) { (*static_cast<std::remove_reference_t<Body>*>(context))(i, thread); },
+    run(
+        count,
+        [](void* context, int i, int thread) { (*static_cast<std::remove_reference_t<Body>*>(context))(i, thread); },
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 
@@ -38,6 +41,7 @@ class ThreadPool {
   using Call = void (*)(void* context, int i, int thread);
   void run(int count, Call call, void* context);
 
+  struct Share;
   struct State;
   int threads_;
   std::unique_ptr<State> state_;

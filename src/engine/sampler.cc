@@ -72,10 +72,22 @@ std::size_t Sampler::cut_top_p(double top_p) {
 }
 
 std::optional<TokenId> greedy_token(std::span<const float> logits) {
+  constexpr std::size_t kBlock = 16;  // compared at once; looked through only where one beats the best so far, seldom
   std::optional<TokenId> best;
-  for (std::size_t i = 0; i < logits.size(); ++i)
-    if (!std::isnan(logits[i]) && (!best || logits[i] > logits[static_cast<std::size_t>(index(*best))]))
-      best = TokenId{static_cast<std::int32_t>(i)};
+  float greatest = 0;
+  for (std::size_t first = 0; first < logits.size(); first += kBlock) {
+    const std::size_t end = std::min(first + kBlock, logits.size());
+    if (best && end - first == kBlock) {
+      int above = 0;
+      for (std::size_t i = 0; i < kBlock; ++i) above |= logits[first + i] > greatest;
+      if (above == 0) continue;
+    }
+    for (std::size_t i = first; i < end; ++i)
+      if (!std::isnan(logits[i]) && (!best || logits[i] > greatest)) {
+        best = TokenId{static_cast<std::int32_t>(i)};
+        greatest = logits[i];
+      }
+  }
   return best;
 }
 

@@ -20,9 +20,10 @@ std::size_t attention_backward_scratch_bytes(int positions, int nope, int rope, 
   const std::size_t s = padded(positions), d = padded(nope + rope), v = padded(value);
   return 4 * (s * (4 * d + v) + 64 * (2 * d + 2 * v + 4 * s)) + 4096;
 }
-std::size_t absorbed_scratch_bytes(int, int) {
-  return 8 * 64 * 4;
-}  // eight heads' scores of one page
+std::size_t absorbed_scratch_bytes(int latent, int rope) {  // of eight heads
+  const std::size_t page = 64, w = padded(latent + rope);
+  return 8 * 4 * (w + 2 * page) + 4096;
+}
 
 void attention(const Compute& compute, std::span<const AttentionTile> tiles) {
   compute.pool->parallel_for(static_cast<int>(tiles.size()), [&](int i, int) {
@@ -43,11 +44,13 @@ void attention_backward(const Compute& compute, std::span<const AttentionTileBac
 }
 
 void absorbed_attention(const Compute& compute, std::span<const AbsorbedTile> tiles) {
-  compute.pool->parallel_for(static_cast<int>(tiles.size()), [&](int i, int) {
-    AbsorbedTile tile = tiles[static_cast<std::size_t>(i)];
-    tile.scratch = thread_scratch(absorbed_scratch_bytes(tile.heads, tile.latent));
-    (compute.arithmetic == Arithmetic::exact ? compute.kernels->absorbed_f32 : compute.kernels->absorbed_bf16)(tile);
-  });
+  compute.pool->parallel_for(static_cast<int>(tiles.size()),
+                             [&](int i, int) { absorbed_attention_here(compute, tiles[static_cast<std::size_t>(i)]); });
+}
+
+void absorbed_attention_here(const Compute& compute, AbsorbedTile tile) {
+  tile.scratch = thread_scratch(absorbed_scratch_bytes(tile.latent, tile.rope));
+  (compute.arithmetic == Arithmetic::exact ? compute.kernels->absorbed_f32 : compute.kernels->absorbed_bf16)(tile);
 }
 
 }  // namespace hadal

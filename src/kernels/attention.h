@@ -14,5 +14,6 @@ namespace hadal {
 void attention(const Compute& compute, std::span<const AttentionTile> tiles);
 void attention_backward(const Compute& compute, std::span<const AttentionTileBackward> tiles);
 void absorbed_attention(const Compute& compute, std::span<const AbsorbedTile> tiles);
+void absorbed_attention_here(const Compute& compute, AbsorbedTile tile);  // one, on the calling thread
 
 }  // namespace hadal

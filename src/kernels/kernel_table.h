@@ -123,7 +123,7 @@ struct KernelTable {
 
 std::size_t attention_scratch_bytes(int positions, int nope, int rope, int value);  // forward
 std::size_t attention_backward_scratch_bytes(int positions, int nope, int rope, int value);
-std::size_t absorbed_scratch_bytes(int heads, int latent);
+std::size_t absorbed_scratch_bytes(int latent, int rope);
 
 extern const KernelTable kPortableKernels, kAvx2Kernels, kAvx512Kernels;
 

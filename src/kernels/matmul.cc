@@ -186,6 +186,10 @@ void matmul(const Compute& compute, const MatmulJob& job) {
   matmul(compute, std::span(&job, 1));
 }
 
+void matmul_here(const Compute& compute, const MatmulJob& job) {
+  run_part(*compute.kernels, job, {0, 0, job.rows, 0, job.weights->outputs()});
+}
+
 void weight_gradient(const Compute& compute, std::span<const WeightGradientJob> jobs) {
   // A block of dw stays in registers and the first-level cache while chunks of tokens go by; both operands of a chunk
   // are packed once per block, which costs under a tenth of the products at 128 x 256.

@@ -66,6 +66,8 @@ struct MatmulJob {
 // y = x W^T for every job.
 void matmul(const Compute& compute, std::span<const MatmulJob> jobs);
 void matmul(const Compute& compute, const MatmulJob& job);
+// The same on the calling thread alone: for a thread that, inside a parallel loop, computes several steps of its rows.
+void matmul_here(const Compute& compute, const MatmulJob& job);
 
 struct WeightGradientJob {
   const float* dy;

@@ -1,5 +1,6 @@
 #include "kernels/router.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/check.h"
@@ -50,7 +51,8 @@ void route(const KernelTable& kernels, const RouterRule& rule, float* scores, co
   float steered[kMaxExperts];
   for (int e = 0; e < rule.experts; ++e) steered[e] = scores[e] + (bias ? bias[e] : 0.0f);
   if (rule.group_score != RouterRule::GroupScore::none && rule.groups > 1) keep_best_groups(rule, steered);
-  bool taken[kMaxExperts] = {};
+  bool taken[kMaxExperts];
+  std::fill_n(taken, rule.experts, false);
   for (int k = 0; k < rule.chosen; ++k) {
     int best = -1;
     for (int e = 0; e < rule.experts; ++e)

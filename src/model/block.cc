@@ -1,6 +1,6 @@
 #include "model/block.h"
 
-#include <algorithm>
+#include <cstring>
 
 #include "kernels/kernel_table.h"
 
@@ -14,13 +14,24 @@ void block_forward(const PassContext& pass, int layer, const BlockWeights& weigh
   ffn_forward(pass, weights, x_mid, x_out, a.ffn);
 }
 
+void begin_half(const PassContext& pass, const float* x, const std::vector<float>& weight_D, FloatBuffer& norm_TD,
+                FloatBuffer& norm_scale_T, float* x_out) {
+  const int d = pass.config.hidden_size;
+  const std::size_t rows = static_cast<std::size_t>(pass.rows), width = static_cast<std::size_t>(d);
+  float* norm = norm_TD.ensure(rows * width);
+  float* scale = norm_scale_T.ensure(rows);
+  for_rows(pass.compute, pass.rows, [&](int t) {
+    const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(t) * d;
+    scale[t] = pass.compute.kernels->rms_norm(x + at, weight_D.data(), d, static_cast<float>(pass.config.rms_norm_eps),
+                                              norm + at);
+    std::memcpy(x_out + at, x + at, width * sizeof(float));
+  });
+}
+
 void norm_rows(const Compute& compute, int rows, int n, const float* x, std::ptrdiff_t x_stride, const float* w,
                float eps, float* y, std::ptrdiff_t y_stride, float* scale_T) {
-  constexpr int kRows = 64;
-  compute.pool->parallel_for((rows + kRows - 1) / kRows, [&](int block, int) {
-    for (int t = block * kRows; t < std::min(rows, (block + 1) * kRows); ++t)
-      scale_T[t] = compute.kernels->rms_norm(x + t * x_stride, w, n, eps, y + t * y_stride);
-  });
+  for_rows(compute, rows,
+           [&](int t) { scale_T[t] = compute.kernels->rms_norm(x + t * x_stride, w, n, eps, y + t * y_stride); });
 }
 
 RouterRule router_rule(const ModelConfig& c) {

@@ -8,6 +8,7 @@
 // Threads: one caller; the Compute's pool does the work.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -33,6 +34,34 @@ struct PassContext {
   RouterRule router_rule;
 };
 
+// body(first, n) for neighbouring rows [first, first + n) of all, at most 64 at once and in one thread's share each.
+template <class Body>
+void for_row_blocks(const Compute& compute, int rows, Body&& body) {
+  constexpr int kMost = 64, kFewest = 8;  // fewer cost less than the round trip to another core, about a µs
+  const int step = std::clamp((rows + compute.pool->threads() - 1) / compute.pool->threads(), kFewest, kMost);
+  compute.pool->parallel_for((rows + step - 1) / step,
+                             [&](int block, int) { body(block * step, std::min(step, rows - block * step)); });
+}
+
+// body(t) for every row.
+template <class Body>
+void for_rows(const Compute& compute, int rows, Body&& body) {
+  for_row_blocks(compute, rows, [&](int first, int n) {
+    for (int t = first; t < first + n; ++t) body(t);
+  });
+}
+
+// Some rows of a run in absorbed order, and some of their heads.
+struct AbsorbedPart {
+  int first_row, rows, first_head, heads;
+};
+
+// What a row of the batch sees of its sequence: the first row of each page, up to its own position.
+struct CachedPositions {
+  const std::byte* const* pages;
+  int positions;
+};
+
 struct AttentionActivations {
   FloatBuffer norm_TD, norm_scale_T;             // normalised input; 1 / rms of each row
   FloatBuffer q_a_TQ, q_a_norm_TQ, q_a_scale_T;  // with query rank only
@@ -45,8 +74,9 @@ struct AttentionActivations {
   std::vector<AttentionTile> tiles;
   // Scratch of paths that training never takes: a cached prefix, the absorbed order.
   FloatBuffer prefix_latent_SC, prefix_pe_SR, prefix_kv_SHB, absorbed_q_THW, absorbed_out_THC;
-  std::vector<AbsorbedTile> absorbed_tiles;
   std::vector<const std::byte*> page_rows;
+  std::vector<CachedPositions> cached_T;
+  std::vector<AbsorbedPart> absorbed_parts;
   std::vector<MatmulJob> jobs;
 };
 
@@ -55,7 +85,24 @@ struct AttentionActivations {
 struct ExpertDispatch {
   std::vector<std::int32_t> first_slot_E;  // [E + 1]
   std::vector<std::int32_t> slot_token_S;  // [T * K]
+  std::vector<float> slot_weight_S;        // [T * K] routing weights
   std::vector<std::int32_t> slot_of_TK;    // [T, K]
+};
+
+// Rows through one SwiGLU: y (+)= W_down (silu(W_gate x) * W_up x * weight).
+struct SwigluJob {
+  const FfnWeights* w;
+  const float* x;              // [.., D]
+  const std::int32_t* x_rows;  // row i is row x_rows[i] of x; null: row i
+  const float* weights;        // [M] of the rows; null: 1
+  float* gate_up;              // [M, gate_up_stride]
+  float* act;                  // [M, F]
+  float* y;                    // [M, D]
+  int rows;                    // M
+  bool accumulate;
+};
+struct SwigluPart {
+  int job, first_row, rows;
 };
 
 struct FfnActivations {
@@ -65,6 +112,8 @@ struct FfnActivations {
   std::vector<ExpertId> chosen_TK;
   ExpertDispatch dispatch;
   FloatBuffer expert_gate_up, expert_act, expert_out_SD;  // by slot; act carries the routing weight
+  std::vector<SwigluJob> swiglu_jobs;
+  std::vector<SwigluPart> parts;
   std::vector<MatmulJob> jobs;
 };
 
@@ -78,12 +127,16 @@ struct BlockActivations {
 void block_forward(const PassContext& pass, int layer, const BlockWeights& weights, const float* x_in, float* x_out,
                    BlockActivations& a);
 
-// Parts of it, each adding to x (the residual stream).
-void mla_forward(const PassContext& pass, int layer, const AttentionWeights& w, const float* x, float* x_mid,
+// Its halves.
+void mla_forward(const PassContext& pass, int layer, const AttentionWeights& w, const float* x_in, float* x_mid,
                  AttentionActivations& a);
 void ffn_forward(const PassContext& pass, const BlockWeights& w, const float* x_mid, float* x_out, FfnActivations& a);
 
 RouterRule router_rule(const ModelConfig& config);
+
+// How each half of a block begins: norm_TD = RMSNorm(x), and x_out = x, to which the half then adds.
+void begin_half(const PassContext& pass, const float* x, const std::vector<float>& weight_D, FloatBuffer& norm_TD,
+                FloatBuffer& norm_scale_T, float* x_out);
 
 // y = RMSNorm(x) row by row, [T, n] with strides; scale_T keeps 1 / rms.
 void norm_rows(const Compute& compute, int rows, int n, const float* x, std::ptrdiff_t x_stride, const float* w,

@@ -17,29 +17,19 @@ std::size_t size(int a, int b) {
   return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
 }
 
-constexpr int kRows = 64;  // rows of element-wise work a thread takes at once
-
-template <class Body>
-void for_rows(const PassContext& pass, Body&& body) {
-  pass.compute.pool->parallel_for((pass.rows + kRows - 1) / kRows, [&](int block, int) {
-    for (int t = block * kRows; t < std::min(pass.rows, (block + 1) * kRows); ++t) body(t);
-  });
-}
-
 std::byte* latent_row(const LatentStore& store, int layer, PageId page, int slot) {
   return store.data + static_cast<std::size_t>(layer) * store.layer_stride_bytes +
          static_cast<std::size_t>(index(page)) * store.page_stride_bytes +
          static_cast<std::size_t>(slot) * store.row_bytes;
 }
 
-// norm -> queries, latents and the shared rotated key of every row.
-void project(const PassContext& pass, const AttentionWeights& w, const float* x, AttentionActivations& a) {
+// Queries, latents and the shared rotated key of every row.
+void project(const PassContext& pass, const AttentionWeights& w, AttentionActivations& a) {
   const ModelConfig& c = pass.config;
   const int rows = pass.rows, d = c.hidden_size, key = c.qk_head_dim(), q_width = c.num_attention_heads * key,
             wide = c.latent_row_width();
   const float eps = static_cast<float>(c.rms_norm_eps);
-  float* norm = a.norm_TD.ensure(size(rows, d));
-  norm_rows(pass.compute, rows, d, x, d, w.input_layernorm.data(), eps, norm, d, a.norm_scale_T.ensure(size(rows, 1)));
+  const float* norm = a.norm_TD.data();
   float* q = a.q_THK.ensure(size(rows, q_width));
   float* kv_a = a.kv_a_TW.ensure(size(rows, wide));
   const MatmulJob to_kv{.weights = &w.kv_a_proj, .x = norm, .x_stride = d, .y = kv_a, .y_stride = wide, .rows = rows};
@@ -61,7 +51,7 @@ void project(const PassContext& pass, const AttentionWeights& w, const float* x,
   }
   float* latent = a.latent_TC.ensure(size(rows, c.kv_lora_rank));
   float* latent_scale = a.latent_scale_T.ensure(size(rows, 1));
-  for_rows(pass, [&](int t) {
+  for_rows(pass.compute, rows, [&](int t) {
     const float* cos_sin = pass.rope_TR + static_cast<std::ptrdiff_t>(t) * c.qk_rope_head_dim;
     float* row = kv_a + static_cast<std::ptrdiff_t>(t) * wide;
     latent_scale[t] = pass.compute.kernels->rms_norm(row, w.kv_a_layernorm.data(), c.kv_lora_rank, eps,
@@ -212,90 +202,114 @@ void attend_expanded(const PassContext& pass, int layer, const AttentionWeights&
   }
 }
 
-void attend_absorbed(const PassContext& pass, int layer, const AttentionWeights& w, std::span<const Segment> segments,
-                     AttentionActivations& a) {
+// Two parts a thread: whole groups of heads where there are enough, since they share each latent that is loaded and
+// each weight is read for all rows at once; else fewer rows; else fewer heads.
+void add_absorbed_parts(int threads, int first_row, int rows, int heads, std::vector<AbsorbedPart>& parts) {
+  constexpr int kHeads = 8;
+  const int groups = (heads + kHeads - 1) / kHeads;
+  const int row_step = std::clamp(rows * groups / (2 * threads), 1, rows);
+  const int head_step = rows * groups >= threads ? kHeads : std::clamp(heads * rows / threads, 1, kHeads);
+  for (int row = 0; row < rows; row += row_step)
+    for (int head = 0; head < heads; head += head_step)
+      parts.push_back({first_row + row, std::min(row_step, rows - row), head, std::min(head_step, heads - head)});
+}
+
+// The query goes to the latent space, meets the latents there, and what it brings back becomes values. No head and no
+// row needs another one.
+void attend_absorbed_part(const PassContext& pass, const AttentionWeights& w, const AbsorbedPart& part,
+                          AttentionActivations& a) {
   const ModelConfig& c = pass.config;
   const int heads = c.num_attention_heads, key = c.qk_head_dim(), wide = c.latent_row_width();
   const std::ptrdiff_t q_stride = static_cast<std::ptrdiff_t>(heads) * key,
                        wide_stride = static_cast<std::ptrdiff_t>(heads) * wide,
-                       latent_stride = static_cast<std::ptrdiff_t>(heads) * c.kv_lora_rank;
-  HADAL_CHECK(static_cast<int>(w.absorbed.size()) == heads);
-  float* query = a.absorbed_q_THW.ensure(size(pass.rows, heads * wide));
-  float* result = a.absorbed_out_THC.ensure(size(pass.rows, heads * c.kv_lora_rank));
-  a.jobs.clear();
-  std::size_t pages = 0;
-  for (const Segment& s : segments)
-    pages += static_cast<std::size_t>((s.first_position + s.rows + kPageTokens - 1) / kPageTokens);
-  a.page_rows.clear();
-  a.page_rows.reserve(pages);
-  a.absorbed_tiles.clear();
-  constexpr int kHeads = 8;  // of one tile: they share each latent that is loaded
-  for (const Segment& s : segments) {
-    const std::ptrdiff_t t = s.first_row;
-    for (int h = 0; h < heads; ++h)
-      a.jobs.push_back({.weights = &w.absorbed[static_cast<std::size_t>(h)].to_latent,
-                        .x = a.q_THK.data() + t * q_stride + h * key,
-                        .x_stride = q_stride,
-                        .y = query + t * wide_stride + h * wide,
-                        .y_stride = wide_stride,
-                        .rows = s.rows});
-    const std::byte* const* first_page = a.page_rows.data() + a.page_rows.size();
-    for (int p = 0; p * kPageTokens < s.first_position + s.rows; ++p)
-      a.page_rows.push_back(latent_row(*pass.store, layer, s.pages[static_cast<std::size_t>(p)], 0));
-    for (int r = 0; r < s.rows; ++r) {
-      for (int h = 0; h < heads; ++h)
-        std::memcpy(query + (t + r) * wide_stride + h * wide + c.kv_lora_rank,
-                    a.q_THK.data() + (t + r) * q_stride + h * key + c.qk_nope_head_dim, size(c.qk_rope_head_dim, 4));
-      for (int h = 0; h < heads; h += kHeads) {
-        AbsorbedTile tile{};
-        tile.q = query + (t + r) * wide_stride + h * wide;
-        tile.q_stride = wide;
-        tile.pages = first_page;
-        tile.row_bytes = pass.store->row_bytes;
-        tile.out = result + (t + r) * latent_stride + h * c.kv_lora_rank;
-        tile.out_stride = c.kv_lora_rank;
-        tile.heads = std::min(kHeads, heads - h);
-        tile.positions = s.first_position + r + 1;
-        tile.latent = c.kv_lora_rank;
-        tile.rope = c.qk_rope_head_dim;
-        tile.scale = pass.softmax_scale;
-        a.absorbed_tiles.push_back(tile);
-      }
-    }
+                       latent_stride = static_cast<std::ptrdiff_t>(heads) * c.kv_lora_rank,
+                       out_stride = static_cast<std::ptrdiff_t>(heads) * c.v_head_dim, first = part.first_row;
+  const float* q = a.q_THK.data() + first * q_stride;
+  float* query = a.absorbed_q_THW.data() + first * wide_stride;
+  float* result = a.absorbed_out_THC.data() + first * latent_stride;
+  for (int h = part.first_head; h < part.first_head + part.heads; ++h) {
+    matmul_here(pass.compute, {.weights = &w.absorbed[static_cast<std::size_t>(h)].to_latent,
+                               .x = q + h * key,
+                               .x_stride = q_stride,
+                               .y = query + h * wide,
+                               .y_stride = wide_stride,
+                               .rows = part.rows});
+    for (int r = 0; r < part.rows; ++r)
+      std::memcpy(query + r * wide_stride + h * wide + c.kv_lora_rank, q + r * q_stride + h * key + c.qk_nope_head_dim,
+                  size(c.qk_rope_head_dim, 4));
   }
-  matmul(pass.compute, a.jobs);
-  absorbed_attention(pass.compute, a.absorbed_tiles);
-  a.jobs.clear();
-  for (const Segment& s : segments)
-    for (int h = 0; h < heads; ++h)
-      a.jobs.push_back(
-          {.weights = &w.absorbed[static_cast<std::size_t>(h)].to_value,
-           .x = result + s.first_row * latent_stride + h * c.kv_lora_rank,
-           .x_stride = latent_stride,
-           .y = a.out_THV.data() + static_cast<std::ptrdiff_t>(s.first_row) * heads * c.v_head_dim + h * c.v_head_dim,
-           .y_stride = static_cast<std::ptrdiff_t>(heads) * c.v_head_dim,
-           .rows = s.rows});
-  matmul(pass.compute, a.jobs);
+  for (int r = 0; r < part.rows; ++r) {
+    const CachedPositions& cached = a.cached_T[static_cast<std::size_t>(part.first_row + r)];
+    absorbed_attention_here(pass.compute, {.q = query + r * wide_stride + part.first_head * wide,
+                                           .q_stride = wide,
+                                           .pages = cached.pages,
+                                           .row_bytes = pass.store->row_bytes,
+                                           .out = result + r * latent_stride + part.first_head * c.kv_lora_rank,
+                                           .out_stride = c.kv_lora_rank,
+                                           .heads = part.heads,
+                                           .positions = cached.positions,
+                                           .latent = c.kv_lora_rank,
+                                           .rope = c.qk_rope_head_dim,
+                                           .scale = pass.softmax_scale,
+                                           .scratch = nullptr});
+  }
+  for (int h = part.first_head; h < part.first_head + part.heads; ++h)
+    matmul_here(pass.compute, {.weights = &w.absorbed[static_cast<std::size_t>(h)].to_value,
+                               .x = result + h * c.kv_lora_rank,
+                               .x_stride = latent_stride,
+                               .y = a.out_THV.data() + first * out_stride + h * c.v_head_dim,
+                               .y_stride = out_stride,
+                               .rows = part.rows});
+}
+
+// Neighbouring segments, hence neighbouring rows.
+void attend_absorbed(const PassContext& pass, int layer, const AttentionWeights& w, std::span<const Segment> segments,
+                     AttentionActivations& a) {
+  const ModelConfig& c = pass.config;
+  const int heads = c.num_attention_heads;
+  HADAL_CHECK(static_cast<int>(w.absorbed.size()) == heads);
+  a.absorbed_q_THW.ensure(size(pass.rows, heads * c.latent_row_width()));
+  a.absorbed_out_THC.ensure(size(pass.rows, heads * c.kv_lora_rank));
+  const auto pages_of = [](const Segment& s) { return (s.first_position + s.rows + kPageTokens - 1) / kPageTokens; };
+  std::size_t pages = 0;
+  for (const Segment& s : segments) pages += static_cast<std::size_t>(pages_of(s));
+  a.page_rows.resize(pages);
+  a.cached_T.resize(static_cast<std::size_t>(pass.rows));
+  const std::byte** next = a.page_rows.data();
+  int rows = 0;
+  for (const Segment& s : segments) {
+    for (int r = 0; r < s.rows; ++r)
+      a.cached_T[static_cast<std::size_t>(s.first_row + r)] = {next, s.first_position + r + 1};
+    for (int p = 0; p < pages_of(s); ++p)
+      *next++ = latent_row(*pass.store, layer, s.pages[static_cast<std::size_t>(p)], 0);
+    rows += s.rows;
+  }
+  a.absorbed_parts.clear();
+  add_absorbed_parts(pass.compute.pool->threads(), segments.front().first_row, rows, heads, a.absorbed_parts);
+  pass.compute.pool->parallel_for(static_cast<int>(a.absorbed_parts.size()), [&](int i, int) {
+    attend_absorbed_part(pass, w, a.absorbed_parts[static_cast<std::size_t>(i)], a);
+  });
 }
 
 }  // namespace
 
-// Multiplications of each order for one head; the absorbed kernel reads latents as floats and runs at a half to a
-// quarter of the speed of the products of the expanded one (measured: docs/kernels.md), hence its weight of 3.
+// By the multiplications of each order for one head: both run at about the same rate (measured behind 1024 tokens of
+// the 20 M model: they meet at 48 rows, where this says 60).
 AttentionOrder choose_order(const ModelConfig& c, int rows, int first_position) {
   if (first_position == 0 && rows > 1) return AttentionOrder::expanded;
   const double r = rows, s = first_position + rows, nope = c.qk_nope_head_dim, rope = c.qk_rope_head_dim,
                value = c.v_head_dim, latent = c.kv_lora_rank;
-  const double absorbed = 3 * r * s * (2 * latent + rope) + r * latent * (nope + value);
+  const double absorbed = r * s * (2 * latent + rope) + r * latent * (nope + value);
   const double expanded = r * s * (nope + rope + value) + s * latent * (nope + value);
   return absorbed <= expanded ? AttentionOrder::absorbed : AttentionOrder::expanded;
 }
 
-void mla_forward(const PassContext& pass, int layer, const AttentionWeights& w, const float* x, float* x_mid,
+void mla_forward(const PassContext& pass, int layer, const AttentionWeights& w, const float* x_in, float* x_mid,
                  AttentionActivations& a) {
   const ModelConfig& c = pass.config;
   const int rows = pass.rows, d = c.hidden_size, out_width = c.num_attention_heads * c.v_head_dim;
-  project(pass, w, x, a);
+  begin_half(pass, x_in, w.input_layernorm, a.norm_TD, a.norm_scale_T, x_mid);
+  project(pass, w, a);
   a.out_THV.ensure(size(rows, out_width));
   a.lse_HT.ensure(size(rows, c.num_attention_heads));
   if (!pass.store) {
@@ -317,7 +331,6 @@ void mla_forward(const PassContext& pass, int layer, const AttentionWeights& w, 
       first = last;
     }
   }
-  std::memcpy(x_mid, x, size(rows, d) * 4);
   matmul(pass.compute, {.weights = &w.o_proj,
                         .x = a.out_THV.data(),
                         .x_stride = out_width,

@@ -83,6 +83,22 @@ TEST(ThreadPool, TwoThreadsReallyWorkAtOnce) {
   EXPECT_TRUE(met);
 }
 
+// Both must be at work, or the faster one helps itself to the other's share.
+TEST(ThreadPool, EachThreadBeginsWithItsOwnShare) {
+  ThreadPool pool(2);
+  for (int region = 0; region < 50; ++region) {
+    std::atomic<int> begun{0};
+    std::vector<int> thread_of(2, -1);
+    pool.parallel_for(2, [&](int i, int thread) {
+      ++begun;
+      const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+      while (begun < 2 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+      thread_of[static_cast<std::size_t>(i)] = thread;
+    });
+    ASSERT_EQ(thread_of, (std::vector<int>{0, 1})) << region;
+  }
+}
+
 TEST(ThreadPool, ZeroThreadsMeansAsManyAsAllowed) {
   ThreadPool pool;
   EXPECT_GE(pool.threads(), 1);

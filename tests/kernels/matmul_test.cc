@@ -17,12 +17,12 @@ std::string name_of(const Shape& s) {
   return std::to_string(s.M) + " x " + std::to_string(s.N) + " x " + std::to_string(s.K);
 }
 
-// Every border of matmul.cc and gemm.inl from both sides: tiles of 1, 2, 3, 4, 6, 8 and 12 rows, blocks of 96 and the
-// change of plan at 48; panels of 32 outputs (half ones too), four at once for few rows, parts of 128 and 1024; odd
+// Every border of matmul.cc and gemm.inl from both sides: tiles of all heights up to 12 rows, blocks of 96 and the
+// change of plan at 48; panels of 32 outputs (half ones too), four at once for one row, parts of 128 and 1024; odd
 // depths, which bf16 pairs must pad.
 std::vector<Shape> shapes_at_borders() {
   std::vector<Shape> shapes;
-  for (const int M : {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 17, 24, 25, 47, 48, 49, 95, 96, 97, 193})
+  for (const int M : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 17, 24, 25, 47, 48, 49, 95, 96, 97, 193})
     for (const int N : {33, 129}) shapes.push_back({M, N, 7});
   for (const int N : {1, 15, 16, 17, 31, 32, 63, 64, 65, 96, 97, 127, 128, 160, 257, 1024, 1025, 1056})
     for (const int M : {1, 2, 3, 14, 50}) shapes.push_back({M, N, 4});

@@ -200,91 +200,156 @@ void attention_backward(const AttentionTileBackward& b) {
 
 // --- absorbed order ------------------------------------------------------------------------------------------------
 // Pages of 64 latents go by once; each updates a running maximum, sum and weighted mean of latents. Page borders are
-// absolute positions, so a result depends on the sequence alone.
+// absolute positions, so a result depends on the sequence alone. H heads share every latent that is loaded.
+
+inline constexpr int kPagePositions = 64;
+
+// A latent row as stored, in registers of the products' depth: sixteen floats, or sixteen pairs of bf16.
+template <class S>
+inline constexpr int kRowLanes = 16 * Element<S>::kDepth;
+HADAL_INLINE f32x16 take_row(const float* p, int n) { return take(p, n); }
+HADAL_INLINE Bf16x32 take_row(const std::uint16_t* p, int n) { return n == 32 ? load_pairs(p) : load_pairs_first(p, n); }
 
 template <class S>
-HADAL_INLINE f32x16 latent16(const S* p, int lanes) {
-  if constexpr (sizeof(S) == 4) {
-    return take(p, lanes);
-  } else {
-    if (lanes == 16) return load_bf16(p);
-    std::uint16_t buffer[16] = {};
-    std::memcpy(buffer, p, static_cast<std::size_t>(lanes) * 2);
-    return load_bf16(buffer);
+struct LatentPage {
+  const std::byte* first;
+  std::size_t row_bytes;
+  int rows;
+  const S* row(int r) const { return reinterpret_cast<const S*>(first + static_cast<std::size_t>(r < rows ? r : rows - 1) * row_bytes); }
+};
+
+// scores[h][64] of all rows of a page. As many positions at once as have their sums in registers: each query is loaded
+// for several positions, and with AVX-512 sixteen sums are joined for the price of a few.
+template <class S, int H>
+HADAL_INLINE void page_scores(const S* q, std::ptrdiff_t q_stride, int width, const LatentPage<S>& page, float* scores) {
+  constexpr int kSums = 16, kPositions = kSums / H;
+  for (int r = 0; r < page.rows; r += kPositions) {
+    const S* rows[kPositions];
+    for (int p = 0; p < kPositions; ++p) rows[p] = page.row(r + p);  // behind the last: the last again, for nobody
+    f32x16 sums[kSums];
+#pragma GCC unroll 16
+    for (int i = 0; i < kSums; ++i) sums[i] = zero();
+    for (int i = 0; i < width; i += kRowLanes<S>) {
+      const int n = width - i < kRowLanes<S> ? width - i : kRowLanes<S>;
+      typename Element<S>::Wide qs[H];
+#pragma GCC unroll 8
+      for (int h = 0; h < H; ++h) qs[h] = take_row(q + h * q_stride + i, n);
+#pragma GCC unroll 16
+      for (int p = 0; p < kPositions; ++p) {
+        const auto x = take_row(rows[p] + i, n);
+#pragma GCC unroll 8
+        for (int h = 0; h < H; ++h) sums[h * kPositions + p] = Element<S>::multiply_add(sums[h * kPositions + p], qs[h], x);
+      }
+    }
+    float joined[kSums];
+    reduce_add_each(sums, joined);
+    for (int h = 0; h < H; ++h) std::memcpy(scores + h * kPagePositions + r, joined + h * kPositions, kPositions * sizeof(float));
+  }
+}
+
+// One head's scores of a page to weights, in bf16 where latents are; the running maximum and sum move on. The sum is that of
+// the weights as rounded, so that the mean is one. Returns what the mean so far fades to.
+template <class S>
+HADAL_INLINE float page_weights(const float* s, int rows, float scale, bool first_page, S* weights, float& top, float& sum) {
+  const float page_top = largest(s, rows) * scale, new_top = page_top > top ? page_top : top;
+  const f32x16 factor = set1(scale), shift = set1(-new_top);
+  f32x16 page_sum = zero();
+  HADAL_FOR_LANES(i, rows, lanes) {  // zeros behind the last row
+    f32x16 e = keep_first(exp_masked(fma(load(s + i), factor, shift)), zero(), lanes);
+    if constexpr (sizeof(S) == sizeof(float)) {
+      store(weights + i, e);
+    } else {
+      store_bf16(weights + i, e);
+      e = load_bf16(weights + i);
+    }
+    page_sum = add(page_sum, e);
+  }
+  float kept[16];
+  to_array(exp_masked(set1(first_page ? -100.0f : top - new_top)), kept);
+  sum = __builtin_fmaf(sum, kept[0], reduce_add(page_sum));
+  top = new_top;
+  return kept[0];
+}
+
+// mean[h] = mean[h] * kept[h] + sum over the page's rows of weight * latent.
+template <int H>
+HADAL_INLINE void add_page(const float* weights, const float* kept, const LatentPage<float>& page, int latent, bool first_page, float* mean,
+                           std::ptrdiff_t mean_stride) {
+  HADAL_FOR_LANES(i, latent, lanes) {
+    f32x16 acc[H];
+#pragma GCC unroll 8
+    for (int h = 0; h < H; ++h) acc[h] = first_page ? zero() : mul(take(mean + h * mean_stride + i, lanes), set1(kept[h]));
+    for (int r = 0; r < page.rows; ++r) {
+      const f32x16 x = take(page.row(r) + i, lanes);
+#pragma GCC unroll 8
+      for (int h = 0; h < H; ++h) acc[h] = fma(set1(weights[h * kPagePositions + r]), x, acc[h]);
+    }
+#pragma GCC unroll 8
+    for (int h = 0; h < H; ++h) put(mean + h * mean_stride + i, acc[h], lanes);
+  }
+}
+
+// The same with rows in pairs; behind an odd last row comes a weight of zero.
+template <int H>
+HADAL_INLINE void add_page(const std::uint16_t* weights, const float* kept, const LatentPage<std::uint16_t>& page, int latent,
+                           bool first_page, float* mean, std::ptrdiff_t mean_stride) {
+  for (int i = 0; i < latent; i += 32) {
+    const int n = latent - i < 32 ? latent - i : 32, lanes[2] = {n < 16 ? n : 16, n - 16};
+    const int halves = n > 16 ? 2 : 1;
+    f32x16 acc[H][2];
+#pragma GCC unroll 8
+    for (int h = 0; h < H; ++h)
+      for (int j = 0; j < 2; ++j)
+        acc[h][j] = first_page || j >= halves ? zero() : mul(take(mean + h * mean_stride + i + 16 * j, lanes[j]), set1(kept[h]));
+    for (int r = 0; r < page.rows; r += 2) {
+      Bf16x32 low, high;
+      pair_rows(take_row(page.row(r) + i, n), take_row(page.row(r + 1) + i, n), low, high);
+#pragma GCC unroll 8
+      for (int h = 0; h < H; ++h) {
+        const Bf16x32 w = set1_pair(weights + h * kPagePositions + r);
+        acc[h][0] = dot_pairs(acc[h][0], w, low);
+        acc[h][1] = dot_pairs(acc[h][1], w, high);
+      }
+    }
+#pragma GCC unroll 8
+    for (int h = 0; h < H; ++h)
+      for (int j = 0; j < halves; ++j) put(mean + h * mean_stride + i + 16 * j, acc[h][j], lanes[j]);
   }
 }
 
 template <class S, int H>
-void absorbed_heads(const AbsorbedTile& t, int head, float* scores) {
-  const int width = t.latent + t.rope;
-  const float* q = t.q + head * t.q_stride;
-  float* out = t.out + head * t.out_stride;
-  float top[H], sum[H];
+void absorbed_heads(const AbsorbedTile& t, int head) {
+  const int width = t.latent + t.rope, q_stride = round_up(width, 32);
+  Scratch scratch{t.scratch};
+  S* q = scratch.take<S>(H * q_stride);
+  float* scores = scratch.take<float>(H * kPagePositions);
+  S* weights = scratch.take<S>(H * kPagePositions);
+  to_rows<S>(t.q + head * t.q_stride, t.q_stride, H, width, q, q_stride);
+  float* mean = t.out + head * t.out_stride;
+  float top[H], sum[H], kept[H];
   for (int h = 0; h < H; ++h) {
     top[h] = -__builtin_inff();
     sum[h] = 0;
-    std::memset(out + h * t.out_stride, 0, static_cast<std::size_t>(t.latent) * 4);
   }
-  for (int position = 0; position < t.positions; position += 64) {
-    const std::byte* page = t.pages[position / 64];
-    const int rows = t.positions - position < 64 ? t.positions - position : 64;
-    for (int r = 0; r < rows; ++r) {
-      const S* latent = reinterpret_cast<const S*>(page + static_cast<std::size_t>(r) * t.row_bytes);
-      f32x16 acc[H];
-#pragma GCC unroll 8
-      for (int h = 0; h < H; ++h) acc[h] = zero();
-      HADAL_FOR_LANES(i, width, lanes) {
-        const f32x16 x = latent16<S>(latent + i, lanes);
-#pragma GCC unroll 8
-        for (int h = 0; h < H; ++h) acc[h] = fma(take(q + h * t.q_stride + i, lanes), x, acc[h]);
-      }
-#pragma GCC unroll 8
-      for (int h = 0; h < H; ++h) scores[h * 64 + r] = reduce_add(acc[h]);
-    }
-    for (int h = 0; h < H; ++h) {
-      float* s = scores + h * 64;
-      const float page_top = largest(s, rows) * t.scale, new_top = page_top > top[h] ? page_top : top[h];
-      const f32x16 factor = set1(t.scale), shift = set1(-new_top);
-      f32x16 page_sum = zero();
-      HADAL_FOR_LANES(i, rows, lanes) {
-        const f32x16 e = keep_first(exp_masked(fma(load(s + i), factor, shift)), zero(), lanes);
-        page_sum = add(page_sum, e);
-        store(s + i, e);
-      }
-      float keep[16];
-      to_array(exp_masked(set1(position == 0 ? -100.0f : top[h] - new_top)), keep);
-      sum[h] = __builtin_fmaf(sum[h], keep[0], reduce_add(page_sum));
-      top[h] = new_top;
-      const f32x16 kept = set1(keep[0]);
-      if (position > 0 && keep[0] != 1.0f)
-        HADAL_FOR_LANES(i, t.latent, lanes) put(out + h * t.out_stride + i, mul(take(out + h * t.out_stride + i, lanes), kept), lanes);
-    }
-    HADAL_FOR_LANES(i, t.latent, lanes) {
-      f32x16 acc[H];
-#pragma GCC unroll 8
-      for (int h = 0; h < H; ++h) acc[h] = take(out + h * t.out_stride + i, lanes);
-      for (int r = 0; r < rows; ++r) {
-        const f32x16 x = latent16<S>(reinterpret_cast<const S*>(page + static_cast<std::size_t>(r) * t.row_bytes) + i, lanes);
-#pragma GCC unroll 8
-        for (int h = 0; h < H; ++h) acc[h] = fma(set1(scores[h * 64 + r]), x, acc[h]);
-      }
-#pragma GCC unroll 8
-      for (int h = 0; h < H; ++h) put(out + h * t.out_stride + i, acc[h], lanes);
-    }
+  for (int position = 0; position < t.positions; position += kPagePositions) {
+    const int rows = t.positions - position < kPagePositions ? t.positions - position : kPagePositions;
+    const LatentPage<S> page{t.pages[position / kPagePositions], t.row_bytes, rows};
+    const bool first_page = position == 0;
+    page_scores<S, H>(q, q_stride, width, page, scores);
+    for (int h = 0; h < H; ++h)
+      kept[h] = page_weights<S>(scores + h * kPagePositions, rows, t.scale, first_page, weights + h * kPagePositions, top[h], sum[h]);
+    add_page<H>(weights, kept, page, t.latent, first_page, mean, t.out_stride);
   }
-  for (int h = 0; h < H; ++h) {
-    const f32x16 inverse = set1(1.0f / sum[h]);
-    HADAL_FOR_LANES(i, t.latent, lanes) put(out + h * t.out_stride + i, mul(take(out + h * t.out_stride + i, lanes), inverse), lanes);
-  }
+  for (int h = 0; h < H; ++h) scale_row(mean + h * t.out_stride, 1.0f / sum[h], t.latent);
 }
 
 template <class S>
 void absorbed(const AbsorbedTile& t) {
-  float* scores = reinterpret_cast<float*>(t.scratch);
   int head = 0;
-  for (; head + 8 <= t.heads; head += 8) absorbed_heads<S, 8>(t, head, scores);
-  for (; head + 4 <= t.heads; head += 4) absorbed_heads<S, 4>(t, head, scores);
-  for (; head < t.heads; ++head) absorbed_heads<S, 1>(t, head, scores);
+  for (; head + 8 <= t.heads; head += 8) absorbed_heads<S, 8>(t, head);
+  for (; head + 4 <= t.heads; head += 4) absorbed_heads<S, 4>(t, head);
+  for (; head + 2 <= t.heads; head += 2) absorbed_heads<S, 2>(t, head);
+  for (; head < t.heads; ++head) absorbed_heads<S, 1>(t, head);
 }
 
 }  // namespace hadal::HADAL_SIMD_NAMESPACE

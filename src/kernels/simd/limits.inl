@@ -10,14 +10,17 @@ constexpr int kChains = 12;
 constexpr int kChains = 6;
 #endif
 
-// The operands come through a volatile and every chain begins with another number, so that no compiler works a sum out
-// or makes one of two; the sums are looked at afterwards, so that it does not leave them out.
+// The operands come through a volatile and every lane of every chain begins with another number, so that no compiler
+// works a sum out or makes one of two (with equal lanes it computed one half of an AVX2 pair and took it twice); the sums
+// are looked at afterwards, so that it does not leave them out.
 template <class Step>
 HADAL_INLINE float run_chains(int rounds, Step step) {
   volatile float start = 1;
+  float lanes[16];
+  for (int i = 0; i < 16; ++i) lanes[i] = start * static_cast<float>(i);
   f32x16 sums[kChains];
 #pragma GCC unroll 12
-  for (int c = 0; c < kChains; ++c) sums[c] = set1(start * static_cast<float>(c));
+  for (int c = 0; c < kChains; ++c) sums[c] = add(load(lanes), set1(start * static_cast<float>(16 * c + 1)));
   for (int round = 0; round < rounds; ++round)
 #pragma GCC unroll 12
     for (int c = 0; c < kChains; ++c) sums[c] = step(sums[c]);

@@ -103,6 +103,24 @@ HADAL_INLINE Bf16x32 load_pairs(const std::uint16_t* p) {
   std::memcpy(&x, p, 64);
   return x;
 }
+HADAL_INLINE Bf16x32 load_pairs_first(const std::uint16_t* p, int n) {
+  const __m512i u = _mm512_maskz_loadu_epi16(static_cast<__mmask32>((std::uint64_t{1} << n) - 1), p);
+  Bf16x32 x;
+  std::memcpy(&x, &u, 64);
+  return x;
+}
+// Pairs (a[i], b[i]) of two rows: the first sixteen and the last.
+HADAL_INLINE void pair_rows(Bf16x32 a, Bf16x32 b, Bf16x32& low, Bf16x32& high) {
+  const __m512i low_order = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
+                                             37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+  const __m512i high_order = _mm512_add_epi16(low_order, _mm512_set1_epi16(16));
+  __m512i x, y;
+  std::memcpy(&x, &a, 64);
+  std::memcpy(&y, &b, 64);
+  const __m512i l = _mm512_permutex2var_epi16(x, low_order, y), h = _mm512_permutex2var_epi16(x, high_order, y);
+  std::memcpy(&low, &l, 64);
+  std::memcpy(&high, &h, 64);
+}
 HADAL_INLINE Bf16x32 set1_pair(const std::uint16_t* p) {
   int u;
   std::memcpy(&u, p, 4);
@@ -205,6 +223,20 @@ struct Bf16x32 {
 HADAL_INLINE Bf16x32 load_pairs(const std::uint16_t* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p) + 1)};
+}
+HADAL_INLINE Bf16x32 load_pairs_first(const std::uint16_t* p, int n) {
+  if (n == 16) return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_setzero_si256()};
+  std::uint16_t buffer[32] = {};
+  std::memcpy(buffer, p, static_cast<std::size_t>(n) * 2);
+  return load_pairs(buffer);
+}
+HADAL_INLINE Bf16x32 pair_half(__m256i a, __m256i b) {
+  const __m256i even = _mm256_unpacklo_epi16(a, b), odd = _mm256_unpackhi_epi16(a, b);  // each 128-bit half by itself
+  return {_mm256_permute2x128_si256(even, odd, 0x20), _mm256_permute2x128_si256(even, odd, 0x31)};
+}
+HADAL_INLINE void pair_rows(Bf16x32 a, Bf16x32 b, Bf16x32& low, Bf16x32& high) {
+  low = pair_half(a.lo, b.lo);
+  high = pair_half(a.hi, b.hi);
 }
 HADAL_INLINE Bf16x32 set1_pair(const std::uint16_t* p) {
   int u;
@@ -322,6 +354,19 @@ HADAL_INLINE Bf16x32 load_pairs(const std::uint16_t* p) {
   std::memcpy(r.v, p, 64);
   return r;
 }
+HADAL_INLINE Bf16x32 load_pairs_first(const std::uint16_t* p, int n) {
+  Bf16x32 r = {};
+  std::memcpy(r.v, p, static_cast<std::size_t>(n) * 2);
+  return r;
+}
+HADAL_INLINE void pair_rows(const Bf16x32& a, const Bf16x32& b, Bf16x32& low, Bf16x32& high) {
+  HADAL_EACH {
+    low.v[2 * i] = a.v[i];
+    low.v[2 * i + 1] = b.v[i];
+    high.v[2 * i] = a.v[16 + i];
+    high.v[2 * i + 1] = b.v[16 + i];
+  }
+}
 HADAL_INLINE Bf16x32 set1_pair(const std::uint16_t* p) {
   Bf16x32 r;
   HADAL_EACH {
@@ -342,19 +387,68 @@ HADAL_INLINE f32x16 dot_pairs(f32x16 acc, Bf16x32 a, Bf16x32 b) {
 #endif
 
 // One fixed tree for all: lane i with i + 8, then + 4, + 2, + 1.
+#if defined(HADAL_SIMD_AVX512) || defined(HADAL_SIMD_AVX2)
+HADAL_INLINE __m256 low_half(f32x16 x) {
+#if defined(HADAL_SIMD_AVX512)
+  return _mm512_castps512_ps256(x);
+#else
+  return x.lo;
+#endif
+}
+HADAL_INLINE __m256 high_half(f32x16 x) {
+#if defined(HADAL_SIMD_AVX512)
+  return _mm512_extractf32x8_ps(x, 1);
+#else
+  return x.hi;
+#endif
+}
+#define HADAL_REDUCE(name, op)                                                                         \
+  HADAL_INLINE float name(f32x16 x) {                                                                  \
+    const __m256 eight = _mm256_##op##_ps(low_half(x), high_half(x));                                  \
+    const __m128 four = _mm_##op##_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1)); \
+    const __m128 two = _mm_##op##_ps(four, _mm_movehl_ps(four, four));                                 \
+    return _mm_cvtss_f32(_mm_##op##_ss(two, _mm_shuffle_ps(two, two, 1)));                             \
+  }
+HADAL_REDUCE(reduce_add, add)
+HADAL_REDUCE(reduce_max, max)
+#undef HADAL_REDUCE
+#else
 HADAL_INLINE float reduce_add(f32x16 x) {
-  float v[16];
-  to_array(x, v);
   for (int half = 8; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) v[i] += v[i + half];
-  return v[0];
+    for (int i = 0; i < half; ++i) x.v[i] += x.v[i + half];
+  return x.v[0];
 }
 HADAL_INLINE float reduce_max(f32x16 x) {
-  float v[16];
-  to_array(x, v);
   for (int half = 8; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) v[i] = v[i] > v[i + half] ? v[i] : v[i + half];
-  return v[0];
+    for (int i = 0; i < half; ++i) x.v[i] = x.v[i] > x.v[i + half] ? x.v[i] : x.v[i + half];
+  return x.v[0];
+}
+#endif
+
+// Sixteen of them, each by the same tree: sums[i] = reduce_add(x[i]).
+HADAL_INLINE void reduce_add_each(const f32x16 (&x)[16], float* sums) {
+#if defined(HADAL_SIMD_AVX512)
+  // Each level adds halves of two vectors and leaves both in one; the 128-bit quarters come out transposed.
+  __m512 eighths[8], quarters[4], pairs[2];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i)
+    eighths[i] = _mm512_add_ps(_mm512_shuffle_f32x4(x[2 * i], x[2 * i + 1], 0x44),
+                               _mm512_shuffle_f32x4(x[2 * i], x[2 * i + 1], 0xee));
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i)
+    quarters[i] = _mm512_add_ps(_mm512_shuffle_f32x4(eighths[2 * i], eighths[2 * i + 1], 0x88),
+                                _mm512_shuffle_f32x4(eighths[2 * i], eighths[2 * i + 1], 0xdd));
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i)
+    pairs[i] = _mm512_add_ps(_mm512_shuffle_ps(quarters[2 * i], quarters[2 * i + 1], 0x44),
+                             _mm512_shuffle_ps(quarters[2 * i], quarters[2 * i + 1], 0xee));
+  const __m512 all =
+      _mm512_add_ps(_mm512_shuffle_ps(pairs[0], pairs[1], 0x88), _mm512_shuffle_ps(pairs[0], pairs[1], 0xdd));
+  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+  _mm512_storeu_ps(sums, _mm512_permutexvar_ps(order, all));
+#else
+  for (int i = 0; i < 16; ++i) sums[i] = reduce_add(x[i]);
+#endif
 }
 
 // e^x, relative error below 2 units in the last place on [-87, 88]; 0 below, and clamped above.
