@@ -79,7 +79,8 @@ Result<WeightModel> open_weights(const std::string& model, Arithmetic arithmetic
   const auto read = [&](const TensorSpec& tensor, std::int64_t first_row, std::int64_t rows, float* out) {
     return read_rows_f32(weights, tensor, config, first_row, rows, out);
   };
-  HADAL_ASSIGN(opened.transformer, Transformer::load(config, read, make_compute(*opened.pool, arithmetic)));
+  const auto scales = [&](const TensorSpec& tensor) { return read_block_scales(weights, tensor, config); };
+  HADAL_ASSIGN(opened.transformer, Transformer::load(config, read, make_compute(*opened.pool, arithmetic), scales));
   opened.forward = std::make_unique<TransformerModel>(*opened.transformer);
   return opened;
 }

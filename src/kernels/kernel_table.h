@@ -78,6 +78,7 @@ struct KernelTable {
 
   // Row of floats to bf16; pads with zeros to `padded`.
   void (*narrow_row)(const float* from, int n, int padded, std::uint16_t* to);
+  void (*narrow_scaled_row)(const float* from, const float* factors, int n, int padded, std::uint16_t* to);
   void (*widen_row)(const std::uint16_t* from, int n, float* to);
   // Rows of W become outputs: from [n <= 32, k] (row stride) to one panel.
   void (*pack_rows_f32)(const float* from, std::ptrdiff_t stride, int n, int k, float* panel);

@@ -79,11 +79,21 @@ void run_part(const KernelTable& kernels, const MatmulJob& job, const Part& part
   }
   auto* x = reinterpret_cast<std::uint16_t*>(
       thread_scratch(static_cast<std::size_t>(part.rows) * static_cast<std::size_t>(stride) * 2));
-  for (int i = 0; i < part.rows; ++i)
-    kernels.narrow_row(source(i), inputs, stride, x + static_cast<std::ptrdiff_t>(i) * stride);
-  kernels.gemm_bf16(part.rows, part.columns, inputs, x, stride,
-                    reinterpret_cast<const std::uint16_t*>(w.panel(part.column / kPanelWidth)), y, job.y_stride,
-                    job.accumulate);
+  for (int column = 0; column < part.columns;) {
+    const int panel = (part.column + column) / kPanelWidth;
+    const auto [scales, panels] = w.scales_from(panel);
+    for (int i = 0; i < part.rows; ++i) {
+      std::uint16_t* row = x + static_cast<std::ptrdiff_t>(i) * stride;
+      if (scales)
+        kernels.narrow_scaled_row(source(i), scales, inputs, stride, row);
+      else
+        kernels.narrow_row(source(i), inputs, stride, row);
+    }
+    const int columns = std::min(panels * kPanelWidth, part.columns - column);
+    kernels.gemm_bf16(part.rows, columns, inputs, x, stride, reinterpret_cast<const std::uint16_t*>(w.panel(panel)),
+                      y + column, job.y_stride, job.accumulate);
+    column += columns;
+  }
 }
 
 }  // namespace
@@ -95,20 +105,25 @@ PackedMatrix::PackedMatrix(PackedMatrix&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
       outputs_(other.outputs_),
       inputs_(other.inputs_),
-      arithmetic_(other.arithmetic_) {}
+      arithmetic_(other.arithmetic_),
+      scales_P_(std::move(other.scales_P_)) {}
 PackedMatrix& PackedMatrix::operator=(PackedMatrix&& other) noexcept {
   std::swap(data_, other.data_);
   outputs_ = other.outputs_;
   inputs_ = other.inputs_;
   arithmetic_ = other.arithmetic_;
+  scales_P_ = std::move(other.scales_P_);
   return *this;
 }
 
 std::size_t PackedMatrix::panel_bytes() const noexcept {
   return static_cast<std::size_t>(padded_inputs(arithmetic_, inputs_)) * kPanelWidth * element_bytes(arithmetic_);
 }
+int PackedMatrix::panels() const noexcept {
+  return (outputs_ + kPanelWidth - 1) / kPanelWidth;
+}
 std::size_t PackedMatrix::bytes() const noexcept {
-  return static_cast<std::size_t>((outputs_ + kPanelWidth - 1) / kPanelWidth) * panel_bytes();
+  return static_cast<std::size_t>(panels()) * panel_bytes();
 }
 
 void PackedMatrix::allocate(Arithmetic arithmetic, int outputs, int inputs) {
@@ -117,22 +132,51 @@ void PackedMatrix::allocate(Arithmetic arithmetic, int outputs, int inputs) {
   arithmetic_ = arithmetic;
   outputs_ = outputs;
   inputs_ = inputs;
+  scales_P_.clear();
   data_ = static_cast<std::byte*>(std::aligned_alloc(64, (bytes() + 63) / 64 * 64));
   if (!data_) throw std::bad_alloc();
   std::memset(data_, 0, bytes());
 }
 
+void PackedMatrix::set_scales(int first_panel, std::vector<float> scales) {
+  HADAL_CHECK(arithmetic_ == Arithmetic::fast && static_cast<int>(scales.size()) == inputs_);
+  scales_P_.resize(static_cast<std::size_t>(panels()));
+  scales_P_[static_cast<std::size_t>(first_panel)] = std::move(scales);
+}
+
+PackedMatrix::PanelScales PackedMatrix::scales_from(int panel) const {
+  if (scales_P_.empty()) return {nullptr, panels()};
+  int first = panel, next = panel + 1;
+  while (first > 0 && scales_P_[static_cast<std::size_t>(first)].empty()) --first;
+  while (next < panels() && scales_P_[static_cast<std::size_t>(next)].empty()) ++next;
+  const std::vector<float>& scales = scales_P_[static_cast<std::size_t>(first)];
+  return {scales.empty() ? nullptr : scales.data(), next - panel};
+}
+
 void PackedMatrix::pack_rows(const KernelTable& kernels, int first_row, int rows, const float* from,
                              std::ptrdiff_t stride) {
   HADAL_CHECK(first_row % kPanelWidth == 0 && first_row + rows <= outputs_);
+  std::vector<float> divided;
   for (int row = 0; row < rows; row += kPanelWidth) {
     const int n = std::min(kPanelWidth, rows - row);
     std::byte* to = panel((first_row + row) / kPanelWidth);
     const float* source = from + row * stride;
-    if (arithmetic_ == Arithmetic::exact)
+    if (arithmetic_ == Arithmetic::exact) {
       kernels.pack_rows_f32(source, stride, n, inputs_, reinterpret_cast<float*>(to));
-    else
+      continue;
+    }
+    if (const float* scales = scales_from((first_row + row) / kPanelWidth).scales) {
+      // The quotient of a product rounded to float32 is off by two units of float32 at most: rounding to bf16 gives the
+      // number itself.
+      divided.resize(static_cast<std::size_t>(n) * static_cast<std::size_t>(inputs_));
+      for (int i = 0; i < n; ++i)
+        for (int k = 0; k < inputs_; ++k)
+          divided[static_cast<std::size_t>(i) * static_cast<std::size_t>(inputs_) + static_cast<std::size_t>(k)] =
+              source[i * stride + k] / scales[k];
+      kernels.pack_rows_bf16(divided.data(), inputs_, n, inputs_, reinterpret_cast<std::uint16_t*>(to));
+    } else {
       kernels.pack_rows_bf16(source, stride, n, inputs_, reinterpret_cast<std::uint16_t*>(to));
+    }
   }
 }
 
@@ -154,6 +198,7 @@ void pack(const Compute& compute, std::span<const PackJob> jobs) {
                    job.stride);
       return;
     }
+    HADAL_CHECK(!to.scales_from(0).scales);  // training has none
     for (int column = 0; column < part.columns; column += kPanelWidth) {
       const int n = std::min(kPanelWidth, part.columns - column);
       std::byte* panel = to.panel((job.first_output + part.column + column) / kPanelWidth);

@@ -9,12 +9,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "kernels/compute.h"
 
 namespace hadal {
 
 // A weight matrix W [outputs, inputs] in panels of 32 outputs (kernel_table.h): float32 or bf16 by arithmetic.
+//
+// Weights that are stored as small numbers times the scale of their block (fp8) would lose half a unit of bf16 if scale
+// and number were packed as one. Such a matrix keeps the numbers, which bf16 holds exactly, and takes the scales into
+// the left operand before that is rounded; there is one set of them for as many panels as lie in one row of blocks.
 class PackedMatrix {
  public:
   PackedMatrix() = default;
@@ -27,10 +32,21 @@ class PackedMatrix {
   int outputs() const noexcept { return outputs_; }
   int inputs() const noexcept { return inputs_; }
   Arithmetic arithmetic() const noexcept { return arithmetic_; }
-  std::size_t bytes() const noexcept;
+  int panels() const noexcept;
+  std::size_t bytes() const noexcept;  // of the panels
   std::size_t panel_bytes() const noexcept;
   const std::byte* panel(int index) const noexcept { return data_ + static_cast<std::size_t>(index) * panel_bytes(); }
   std::byte* panel(int index) noexcept { return data_ + static_cast<std::size_t>(index) * panel_bytes(); }
+
+  // Weights of the panels from `first_panel` on, up to the next panel with scales of its own, are packed divided by
+  // their input's scale [inputs]. bf16 only, and before packing.
+  void set_scales(int first_panel, std::vector<float> scales);
+  // The scales of a panel, and how many panels from it on they hold for; null: none, for all panels.
+  struct PanelScales {
+    const float* scales;
+    int panels;
+  };
+  PanelScales scales_from(int panel) const;
 
   // Packs rows [first_row, first_row + rows) from `from` [rows, inputs]; first_row is a multiple of 32.
   void pack_rows(const KernelTable& kernels, int first_row, int rows, const float* from, std::ptrdiff_t stride);
@@ -39,6 +55,7 @@ class PackedMatrix {
   std::byte* data_ = nullptr;
   int outputs_ = 0, inputs_ = 0;
   Arithmetic arithmetic_ = Arithmetic::exact;
+  std::vector<std::vector<float>> scales_P_;  // by panel; empty: those of the panel before. No panels: no scales
 };
 
 struct PackJob {

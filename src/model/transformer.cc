@@ -34,7 +34,7 @@ Transformer::Transformer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Transformer::~Transformer() = default;
 
 Result<std::unique_ptr<Transformer>> Transformer::load(const ModelConfig& config, const WeightReader& read,
-                                                       const Compute& compute) {
+                                                       const Compute& compute, const ScaleReader& scales) {
   auto impl =
       std::make_unique<Impl>(Impl{.config = config,
                                   .compute = compute,
@@ -47,7 +47,7 @@ Result<std::unique_ptr<Transformer>> Transformer::load(const ModelConfig& config
                                   .rope_TR = {},
                                   .head_RD = {},
                                   .head_scale_R = {}});
-  HADAL_RETURN_IF_ERROR(fill_weights(config, read, compute, impl->weights));
+  HADAL_RETURN_IF_ERROR(fill_weights(config, read, scales, compute, impl->weights));
   return std::unique_ptr<Transformer>(new Transformer(std::move(impl)));
 }
 

@@ -17,6 +17,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "kernels/compute.h"
+#include "spec/checkpoint.h"
 #include "spec/model_config.h"
 #include "spec/tensor_table.h"
 
@@ -64,8 +65,11 @@ class Transformer {
   // Reads every weight once through `read` (rows [first, first + rows) of a tensor as float32), packing in parallel.
   using WeightReader =
       std::function<Status(const TensorSpec& tensor, std::int64_t first_row, std::int64_t rows, float* out)>;
+  // The scales that stored weights were multiplied by. Without them weights are rounded to bf16 with their scale in
+  // fast arithmetic; the exact one does not need them.
+  using ScaleReader = std::function<Result<BlockScales>(const TensorSpec& tensor)>;
   static Result<std::unique_ptr<Transformer>> load(const ModelConfig& config, const WeightReader& read,
-                                                   const Compute& compute);
+                                                   const Compute& compute, const ScaleReader& scales = nullptr);
   ~Transformer();
 
   const ModelConfig& config() const;

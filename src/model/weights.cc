@@ -133,6 +133,63 @@ void pack_absorbed(const ModelConfig& c, const KernelTable& kernels, const float
                         latent);
 }
 
+// Scales of `outputs` outputs of `to`, from `first_output` on. The first of them is number `first` in the dimension
+// that is cut into blocks of `block`; scale_of(output, input). A panel across a border of blocks has no scale of its
+// own: such weights stay rounded with their scale.
+template <class ScaleOf>
+void set_scales(int first_output, int outputs, std::int64_t first, std::int64_t block, ScaleOf scale_of,
+                PackedMatrix& to) {
+  constexpr float kSmallest = 1e-30f;  // below, a quotient of weight and scale could have lost bits
+  const bool one_block = first / block == (first + outputs - 1) / block;
+  if (!one_block && (block % kPanelWidth != 0 || first % kPanelWidth != 0)) return;
+  for (int output = 0; output < outputs; output += kPanelWidth) {
+    if (output > 0 && (first + output) / block == (first + output - kPanelWidth) / block) continue;
+    std::vector<float> scales(static_cast<std::size_t>(to.inputs()));
+    for (int input = 0; input < to.inputs(); ++input) {
+      const float scale = scale_of(output, input);
+      scales[static_cast<std::size_t>(input)] = scale >= kSmallest ? scale : 1.0f;
+    }
+    to.set_scales((first_output + output) / kPanelWidth, std::move(scales));
+  }
+}
+
+void set_absorbed_scales(const ModelConfig& c, const BlockScales& kv_b, int head, AbsorbedHead& to) {
+  const std::int64_t keys = static_cast<std::int64_t>(head) * (c.qk_nope_head_dim + c.v_head_dim),
+                     values = keys + c.qk_nope_head_dim;
+  set_scales(
+      0, c.kv_lora_rank, 0, kv_b.block_cols, [&](int latent, int n) { return kv_b.at(keys + n, latent); },
+      to.to_latent);
+  set_scales(
+      0, c.v_head_dim, values, kv_b.block_rows, [&](int v, int latent) { return kv_b.at(values + v, latent); },
+      to.to_value);
+}
+
+// Tensors of this pass: multi-token prediction is none of it, copies of others are not stored twice.
+bool is_used(const TensorSpec& t, const ModelConfig& config) {
+  if (t.layer >= config.num_hidden_layers) return false;
+  if (t.role == TensorRole::mtp_embed_tokens || t.role == TensorRole::mtp_shared_head) return false;
+  return !(config.tie_word_embeddings && t.role == TensorRole::lm_head);
+}
+
+Status fill_scales(const ModelConfig& config, const std::vector<TensorSpec>& table,
+                   const Transformer::ScaleReader& read, ModelWeights& weights) {
+  for (const TensorSpec& t : table) {
+    if (!is_used(t, config) || t.shape.size() != 2 || t.role == TensorRole::embed_tokens) continue;
+    const Destination to = destination_of(t, weights);
+    if (!to.matrix || to.matrix->arithmetic() == Arithmetic::exact) continue;  // the router
+    HADAL_ASSIGN(const BlockScales scales, read(t));
+    if (scales.values.empty()) continue;
+    set_scales(
+        to.first_output, static_cast<int>(t.shape[0]), 0, scales.block_rows,
+        [&](int output, int input) { return scales.at(output, input); }, *to.matrix);
+    if (t.role != TensorRole::kv_b_proj) continue;
+    auto& heads = weights.blocks[static_cast<std::size_t>(t.layer)].attention.absorbed;
+    for (int h = 0; h < static_cast<int>(heads.size()); ++h)
+      set_absorbed_scales(config, scales, h, heads[static_cast<std::size_t>(h)]);
+  }
+  return Done{};
+}
+
 struct Chunk {
   const TensorSpec* tensor;
   std::int64_t first_row, rows;
@@ -142,10 +199,7 @@ std::vector<Chunk> chunks_of(const std::vector<TensorSpec>& table, const ModelCo
   constexpr std::int64_t kElements = 4 << 20;  // 16 MB of float32 a thread at most, however large the tensor
   std::vector<Chunk> chunks;
   for (const TensorSpec& t : table) {
-    const bool copy_of_another = t.role == TensorRole::mtp_embed_tokens || t.role == TensorRole::mtp_shared_head;
-    if (t.layer >= config.num_hidden_layers || copy_of_another)
-      continue;  // multi-token prediction is not part of this pass
-    if (config.tie_word_embeddings && t.role == TensorRole::lm_head) continue;
+    if (!is_used(t, config)) continue;
     const std::int64_t rows = t.shape[0], columns = t.shape.size() > 1 ? t.shape[1] : 1;
     std::int64_t step = std::max<std::int64_t>(32, kElements / columns / 32 * 32);
     if (t.role == TensorRole::kv_b_proj || t.shape.size() == 1) step = rows;
@@ -241,9 +295,11 @@ ModelWeights allocate_weights(const ModelConfig& config, Arithmetic arithmetic, 
   return w;
 }
 
-Status fill_weights(const ModelConfig& config, const Transformer::WeightReader& read, const Compute& compute,
-                    ModelWeights& weights) {
+Status fill_weights(const ModelConfig& config, const Transformer::WeightReader& read,
+                    const Transformer::ScaleReader& scales, const Compute& compute, ModelWeights& weights) {
   const std::vector<TensorSpec> table = tensor_table(config);
+  if (scales && config.weight_format == WeightFormat::fp8_block && weights.arithmetic == Arithmetic::fast)
+    HADAL_RETURN_IF_ERROR(fill_scales(config, table, scales, weights));
   const std::vector<Chunk> chunks = chunks_of(table, config);
   std::mutex mutex;
   std::optional<Error> first_error;

@@ -74,8 +74,9 @@ BlockWeights allocate_block(const ModelConfig& config, Arithmetic arithmetic, At
 ModelWeights allocate_weights(const ModelConfig& config, Arithmetic arithmetic, AttentionOrders orders);
 
 // Fills `weights` from `read`, tensor by tensor, packing in parallel; `read` is called from several threads at once.
-Status fill_weights(const ModelConfig& config, const Transformer::WeightReader& read, const Compute& compute,
-                    ModelWeights& weights);
+// `scales` may be null.
+Status fill_weights(const ModelConfig& config, const Transformer::WeightReader& read,
+                    const Transformer::ScaleReader& scales, const Compute& compute, ModelWeights& weights);
 
 // One row of the embedding, [D].
 void embed(const ModelConfig& config, const ModelWeights& weights, const KernelTable& kernels, TokenId token,

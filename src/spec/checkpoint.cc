@@ -76,10 +76,11 @@ Result<TensorReader> TensorReader::open(const TensorSource& source, const Tensor
                             ? "F32, F16 or BF16 for a vector"
                             : "a quantization_config in config.json for fp8",
                         config.weight_format == WeightFormat::fp8_block ? "F8_E4M3" : "none");
-  HADAL_ASSIGN(reader.scales_, read_scales(source, spec, config));
-  reader.block_rows_ = config.weight_block_rows;
-  reader.block_cols_ = config.weight_block_cols;
-  reader.scale_cols_ = ceil_div(reader.width_, reader.block_cols_);
+  reader.scales_ = {.block_rows = config.weight_block_rows,
+                    .block_cols = config.weight_block_cols,
+                    .cols = ceil_div(reader.width_, config.weight_block_cols),
+                    .values = {}};
+  HADAL_ASSIGN(reader.scales_.values, read_scales(source, spec, config));
   return reader;
 }
 
@@ -88,15 +89,14 @@ void TensorReader::read(std::int64_t first_row, std::int64_t rows, float* out) c
   const std::size_t row_bytes = static_cast<std::size_t>(width_) * size_bytes(stored_.dtype);
   convert_to_f32(stored_.dtype, stored_.bytes.data() + static_cast<std::size_t>(first_row) * row_bytes,
                  static_cast<std::size_t>(rows * width_), out);
-  if (scales_.empty()) return;
+  if (scales_.values.empty()) return;
   for (std::int64_t row = 0; row < rows; ++row) apply_scales(first_row + row, out + row * width_);
 }
 
 void TensorReader::apply_scales(std::int64_t row, float* out) const {
-  const float* scales = scales_.data() + row / block_rows_ * scale_cols_;
-  for (std::int64_t block = 0; block < scale_cols_; ++block) {
-    const std::int64_t end = std::min(width_, (block + 1) * block_cols_);
-    for (std::int64_t i = block * block_cols_; i < end; ++i) out[i] *= scales[block];
+  for (std::int64_t begin = 0; begin < width_; begin += scales_.block_cols) {
+    const float scale = scales_.at(row, begin);
+    for (std::int64_t i = begin; i < std::min(width_, begin + scales_.block_cols); ++i) out[i] *= scale;
   }
 }
 
@@ -105,6 +105,11 @@ Status read_rows_f32(const TensorSource& source, const TensorSpec& spec, const M
   HADAL_ASSIGN(const TensorReader reader, TensorReader::open(source, spec, config));
   reader.read(first_row, rows, out);
   return Done{};
+}
+
+Result<BlockScales> read_block_scales(const TensorSource& source, const TensorSpec& spec, const ModelConfig& config) {
+  HADAL_ASSIGN(const TensorReader reader, TensorReader::open(source, spec, config));
+  return reader.scales();
 }
 
 Status check_checkpoint(const TensorSource& source, const ModelConfig& config, MtpLayers mtp) {

@@ -176,6 +176,30 @@ TEST_P(AbsorbedAttention, ALaterPageMayOutweighAllBefore) {
   }
 }
 
+TEST_P(AbsorbedAttention, KernelsStayInTheScratchThatIsAskedFor) {
+  for (const Arithmetic arithmetic : {Arithmetic::exact, Arithmetic::fast})
+    for (const Shape& s : kShapes) {
+      const Case c(s, 5);
+      const Pages pages(arithmetic, s.S, s.C + s.R, c.rows_SW);
+      std::vector<float> out(static_cast<std::size_t>(s.H * s.C));
+      GuardedScratch scratch(absorbed_scratch_bytes(s.C, s.R));
+      const KernelTable& kernels = *kernels_for(GetParam());
+      (arithmetic == Arithmetic::exact ? kernels.absorbed_f32 : kernels.absorbed_bf16)({.q = c.q_HW.data(),
+                                                                                        .q_stride = s.C + s.R,
+                                                                                        .pages = pages.data(),
+                                                                                        .row_bytes = pages.row_bytes(),
+                                                                                        .out = out.data(),
+                                                                                        .out_stride = s.C,
+                                                                                        .heads = s.H,
+                                                                                        .positions = s.S,
+                                                                                        .latent = s.C,
+                                                                                        .rope = s.R,
+                                                                                        .scale = c.scale,
+                                                                                        .scratch = scratch.begin()});
+      EXPECT_TRUE(scratch.guard_is_whole()) << name_of(s) << ", " << arithmetic_name(arithmetic);
+    }
+}
+
 // --- both orders -----------------------------------------------------------------------------------------------------
 
 // A layer from its latents with the kernels alone, as model/mla.cc puts them together.

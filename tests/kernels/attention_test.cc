@@ -326,25 +326,6 @@ TEST_P(Attention, ExactGradientBitsAreTheSameOnEveryIsaForAnyThreads) {
 
 // --- scratch ---------------------------------------------------------------------------------------------------------
 
-// As much as is promised to suffice, and a guard behind it.
-class Scratch {
- public:
-  explicit Scratch(std::size_t bytes) : memory_(bytes + 128, kGuard) {
-    begin_ = memory_.data() + (64 - reinterpret_cast<std::uintptr_t>(memory_.data()) % 64) % 64;
-    end_ = begin_ + bytes;
-  }
-  std::byte* begin() { return begin_; }
-  bool guard_is_whole() const {
-    const std::byte* end = memory_.data() + memory_.size();
-    return std::all_of<const std::byte*>(end_, end, [](std::byte b) { return b == kGuard; });
-  }
-
- private:
-  static constexpr std::byte kGuard{0xa5};
-  std::vector<std::byte> memory_;
-  std::byte *begin_, *end_;
-};
-
 TEST_P(Attention, KernelsStayInTheScratchThatIsAskedFor) {
   const KernelTable& kernels = *kernels_for(GetParam());
   for (const Shape& s : kShapes) {
@@ -355,11 +336,11 @@ TEST_P(Attention, KernelsStayInTheScratchThatIsAskedFor) {
     std::vector<float> d_q(c.q_THG.size()), d_kv(c.kv_SHB.size()), d_pe(static_cast<std::size_t>(s.S * s.H * s.R));
     for (const auto& [run_forward, run_backward] : {std::pair{kernels.attention_f32, kernels.attention_backward_f32},
                                                     {kernels.attention_bf16, kernels.attention_backward_bf16}}) {
-      Scratch forward_scratch(attention_scratch_bytes(s.S, s.N, s.R, s.V));
+      GuardedScratch forward_scratch(attention_scratch_bytes(s.S, s.N, s.R, s.V));
       tile.scratch = forward_scratch.begin();
       run_forward(tile);
       EXPECT_TRUE(forward_scratch.guard_is_whole()) << name_of(s);
-      Scratch backward_scratch(attention_backward_scratch_bytes(s.S, s.N, s.R, s.V));
+      GuardedScratch backward_scratch(attention_backward_scratch_bytes(s.S, s.N, s.R, s.V));
       tile.scratch = backward_scratch.begin();
       run_backward({tile, c.d_out_THV.data(), s.H * s.V, d_q.data(), s.H * (s.N + s.R), d_kv.data(), s.H * (s.N + s.V),
                     d_pe.data(), s.H * s.R, d_kv.data() + s.N, s.H * (s.N + s.V)});

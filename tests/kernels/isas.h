@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <limits>
 #include <string>
 #include <vector>
@@ -80,6 +82,25 @@ class GappedRows {
 
   std::ptrdiff_t rows_, width_;
   std::vector<float> data_;
+};
+
+// As much scratch as a kernel is promised to need, and a guard behind it.
+class GuardedScratch {
+ public:
+  explicit GuardedScratch(std::size_t bytes) : memory_(bytes + 128, kGuard) {
+    begin_ = memory_.data() + (64 - reinterpret_cast<std::uintptr_t>(memory_.data()) % 64) % 64;
+    end_ = begin_ + bytes;
+  }
+  std::byte* begin() { return begin_; }
+  bool guard_is_whole() const {
+    const std::byte* end = memory_.data() + memory_.size();
+    return std::all_of<const std::byte*>(end_, end, [](std::byte b) { return b == kGuard; });
+  }
+
+ private:
+  static constexpr std::byte kGuard{0xa5};
+  std::vector<std::byte> memory_;
+  std::byte *begin_, *end_;
 };
 
 }  // namespace hadal::testing

@@ -35,6 +35,9 @@ struct GoldenModel {
       return read_rows_f32(*weights, t, config, first, rows, out);
     };
   }
+  Transformer::ScaleReader scales() const {
+    return [this](const TensorSpec& t) { return read_block_scales(*weights, t, config); };
+  }
 };
 
 inline GoldenModel open_golden(const std::string& name) {

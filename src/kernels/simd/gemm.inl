@@ -140,6 +140,13 @@ void narrow_row(const float* from, int n, int padded, std::uint16_t* to) {
   for (; i < padded; ++i) to[i] = 0;
 }
 
+void narrow_scaled_row(const float* from, const float* factors, int n, int padded, std::uint16_t* to) {
+  int i = 0;
+  for (; i + 16 <= n; i += 16) store_bf16(to + i, mul(load(from + i), load(factors + i)));
+  for (; i < n; ++i) to[i] = narrow_one(from[i] * factors[i]);
+  for (; i < padded; ++i) to[i] = 0;
+}
+
 void widen_row(const std::uint16_t* from, int n, float* to) {
   int i = 0;
   for (; i + 16 <= n; i += 16) store(to + i, load_bf16(from + i));

@@ -11,6 +11,7 @@ const KernelTable HADAL_SIMD_TABLE = {
     .gemm_wide_f32 = HADAL_SIMD_NAMESPACE::gemm<float, true>,
     .gemm_wide_bf16 = HADAL_SIMD_NAMESPACE::gemm<std::uint16_t, true>,
     .narrow_row = HADAL_SIMD_NAMESPACE::narrow_row,
+    .narrow_scaled_row = HADAL_SIMD_NAMESPACE::narrow_scaled_row,
     .widen_row = HADAL_SIMD_NAMESPACE::widen_row,
     .pack_rows_f32 = HADAL_SIMD_NAMESPACE::pack_rows<float>,
     .pack_rows_bf16 = HADAL_SIMD_NAMESPACE::pack_rows<std::uint16_t>,
