@@ -20,6 +20,7 @@
 #include "kernels/machine_limits.h"
 #include "kernels/router.h"
 #include "measure.h"
+#include "model/buffer.h"
 
 namespace hadal {
 namespace {
@@ -44,7 +45,7 @@ struct Case {
   double best_seconds = 1e9;
 };
 
-using Floats = std::shared_ptr<std::vector<float>>;
+using Floats = std::shared_ptr<FloatBuffer>;  // begins on a cache line, as activations and latents do
 
 Floats random_floats(std::size_t count) {  // every 4096 floats alike: the values do not matter, NaN and zero would
   static const std::vector<float> some = [] {
@@ -53,8 +54,9 @@ Floats random_floats(std::size_t count) {  // every 4096 floats alike: the value
     for (float& v : values) v = static_cast<float>(rng.next_normal());
     return values;
   }();
-  auto all = std::make_shared<std::vector<float>>(count);
-  for (std::size_t i = 0; i < count; ++i) (*all)[i] = some[i % some.size()];
+  auto all = std::make_shared<FloatBuffer>();
+  float* values = all->ensure(count);
+  for (std::size_t i = 0; i < count; ++i) values[i] = some[i % some.size()];
   return all;
 }
 std::size_t size(int a, int b) {
@@ -138,8 +140,8 @@ class Suite {
     const int T = s.prompt, H = 4, G = s.N + s.R, pair = s.N + s.V;
     const Floats q = random_floats(size(T, H * G)), kv = random_floats(size(T, H * pair)),
                  pe = random_floats(size(T, s.R)), out = random_floats(size(T, H * s.V)),
-                 lse = random_floats(size(T, H)), d_q = random_floats(q->size()), d_kv = random_floats(kv->size()),
-                 d_pe = random_floats(size(T, H * s.R));
+                 lse = random_floats(size(T, H)), d_q = random_floats(q->capacity()),
+                 d_kv = random_floats(kv->capacity()), d_pe = random_floats(size(T, H * s.R));
     std::vector<AttentionTile> tiles;
     std::vector<AttentionTileBackward> back;
     for (int h = 0; h < H; ++h) {
@@ -190,11 +192,12 @@ class Suite {
               heads = (s.H + 7) / 8 >= threads ? 8 : std::clamp(s.H / threads, 1, 8);
     const int width = s.C + s.R;
     const std::size_t row_bytes = (size(width, 2) + 63) / 64 * 64;
-    auto latents = std::make_shared<std::vector<std::uint16_t>>(row_bytes / 2 * static_cast<std::size_t>(s.depth));
+    auto latents = std::make_shared<Buffer<std::uint16_t>>();
+    const std::size_t elements = row_bytes / 2 * static_cast<std::size_t>(s.depth);
     const Floats q = random_floats(size(s.H, width)), out = random_floats(size(s.H, s.C)),
-                 values = random_floats(latents->size());
-    compute_.kernels->narrow_row(values->data(), static_cast<int>(values->size()), static_cast<int>(values->size()),
-                                 latents->data());
+                 values = random_floats(elements);
+    compute_.kernels->narrow_row(values->data(), static_cast<int>(elements), static_cast<int>(elements),
+                                 latents->ensure(elements));
     auto pages = std::make_shared<std::vector<const std::byte*>>();
     for (int p = 0; p < s.depth; p += kPage)
       pages->push_back(reinterpret_cast<const std::byte*>(latents->data()) + static_cast<std::size_t>(p) * row_bytes);
@@ -213,7 +216,7 @@ class Suite {
                        .scale = 0.01f,
                        .scratch = nullptr});
     cases_.push_back({s.name, "attention, absorbed", fmt::format("{} positions, {} heads of {}", s.depth, s.H, width),
-                      2.0 * s.depth * s.H * (2 * s.C + s.R), static_cast<double>(latents->size()) * 2,
+                      2.0 * s.depth * s.H * (2 * s.C + s.R), static_cast<double>(elements) * 2,
                       [this, tiles, q, out, latents, pages] { absorbed_attention(compute_, tiles); }});
   }
 

@@ -2,10 +2,12 @@
 // Limits of the machine itself: kernels/machine_limits.h.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "base/clock.h"
 #include "kernels/matmul.h"
+#include "model/buffer.h"
 
 namespace hadal {
 
@@ -13,8 +15,11 @@ namespace hadal {
 // speed, small enough to be measured between two measurements of something else.
 inline double gemm_rate(const Compute& compute, int rows) {
   constexpr int kSide = 1024;
-  const std::vector<float> x(static_cast<std::size_t>(rows) * kSide, 0.5f), w(kSide * kSide, 0.25f);
-  std::vector<float> y(static_cast<std::size_t>(rows) * kSide);
+  const std::size_t count = static_cast<std::size_t>(rows) * kSide;
+  const std::vector<float> w(kSide * kSide, 0.25f);
+  FloatBuffer x, y;  // on cache lines, as a model's activations
+  std::fill_n(x.ensure(count), count, 0.5f);
+  std::fill_n(y.ensure(count), count, 0.0f);
   PackedMatrix packed;
   packed.allocate(compute.arithmetic, kSide, kSide);
   const PackJob job{.from = w.data(), .stride = kSide, .to = &packed};
