@@ -48,6 +48,7 @@ Status run_serve(ServeOptions& options) {
   if (!options.api_key_file.empty()) {
     HADAL_ASSIGN(options.server.api_keys, read_api_keys(options.api_key_file));
   }
+  HADAL_RETURN_IF_ERROR(check_can_serve(options.server));
   options.open.exact = options.compute.exact;
   options.open.threads = options.compute.threads;
   HADAL_ASSIGN(const std::unique_ptr<ChatModel> model, ChatModel::open(options.model, options.open));

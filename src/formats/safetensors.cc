@@ -59,10 +59,10 @@ class EntryParser {
   }
 
   Status parse_dtype(const std::string& name, const Json& value, TensorView& tensor) const {
-    const auto dtype = value.is_string() ? dtype_of(value.get_ref<const std::string&>()) : std::nullopt;
+    const auto dtype = value.is_string() ? plain_dtype_of(value.get_ref<const std::string&>()) : std::nullopt;
     if (!dtype)
       return Error{ErrorKind::unsupported, fmt::format("{}: tensor {}: expected a dtype of {}, found {}", subject_,
-                                                       printable(name), known_dtypes(), json_excerpt(value))};
+                                                       printable(name), known_plain_dtypes(), json_excerpt(value))};
     tensor.dtype = *dtype;
     return Done{};
   }
@@ -71,7 +71,7 @@ class EntryParser {
   Result<std::uint64_t> parse_shape(const std::string& name, const Json& value, TensorView& tensor) const {
     if (!value.is_array() || value.size() > kMaxDimensions)
       return error(name, fmt::format("a shape of at most {} dimensions", kMaxDimensions), json_excerpt(value));
-    std::uint64_t bytes = size_bytes(tensor.dtype);
+    std::uint64_t bytes = static_cast<std::uint64_t>(block_bytes(tensor.dtype));
     for (const Json& item : value) {
       const auto dimension = as_size(item);
       if (!dimension) return error(name, "dimensions that are whole and not negative", json_excerpt(value));

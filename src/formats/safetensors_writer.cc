@@ -35,7 +35,8 @@ std::string header_of(std::span<const TensorDeclaration> tensors, const std::map
 }  // namespace
 
 std::uint64_t TensorDeclaration::data_bytes() const {
-  std::uint64_t bytes = size_bytes(dtype);
+  HADAL_CHECK(!is_block(dtype));  // safetensors has none
+  std::uint64_t bytes = static_cast<std::uint64_t>(block_bytes(dtype));
   for (std::int64_t dimension : shape) {
     HADAL_CHECK(dimension >= 0);
     HADAL_CHECK(!__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(dimension), &bytes));

@@ -15,7 +15,7 @@
 
 #include "base/atomic_file.h"
 #include "base/result.h"
-#include "formats/dtype.h"
+#include "base/dtype.h"
 
 namespace hadal {
 

@@ -6,7 +6,9 @@
 namespace hadal {
 
 std::int64_t TensorView::elements() const {
-  return static_cast<std::int64_t>(bytes.size() / size_bytes(dtype));
+  std::int64_t product = 1;
+  for (const std::int64_t dimension : shape) product *= dimension;
+  return product;
 }
 
 std::string shape_text(std::span<const std::int64_t> shape) {

@@ -1,6 +1,6 @@
 // Named tensors of a model, wherever they lie: the seam behind which file formats differ.
 //
-// safetensors implements it now. A view points into a mapping that the source owns:
+// safetensors and GGUF implement it. A view points into a mapping that the source owns:
 // it is valid while the source lives. Reading is const and any thread may do it.
 #pragma once
 
@@ -12,14 +12,14 @@
 #include <string_view>
 #include <vector>
 
-#include "formats/dtype.h"
+#include "base/dtype.h"
 
 namespace hadal {
 
 struct TensorView {
   DType dtype = DType::f32;
-  std::vector<std::int64_t> shape;   // row-major; [] is a scalar
-  std::span<const std::byte> bytes;  // of any alignment; exactly elements() * size_bytes(dtype)
+  std::vector<std::int64_t> shape;   // row-major; [] is a scalar; of block types the last dimension is whole blocks
+  std::span<const std::byte> bytes;  // of any alignment; exactly size_bytes(dtype, elements())
   std::string_view file;             // its name without directories, for errors; lives as long as the source
 
   std::int64_t elements() const;

@@ -221,6 +221,14 @@ void run_io(asio::io_context& io) {
 
 }  // namespace
 
+Status check_can_serve(const ServerOptions& options) {
+  asio::io_context io;
+  HADAL_ASSIGN(const std::vector<tcp::endpoint> endpoints, resolve(io, options));
+  HADAL_RETURN_IF_ERROR(check_exposure(endpoints, options));
+  tcp::acceptor acceptor(io);
+  return listen(acceptor, endpoints.front(), options);
+}
+
 Status run_server(ChatModel& model, const ServerOptions& options, std::stop_token stop) {
   asio::io_context io;
   HADAL_ASSIGN(const std::vector<tcp::endpoint> endpoints, resolve(io, options));

@@ -21,6 +21,9 @@
 
 namespace hadal {
 
+// The errors of setting up that run_server() would give now, before a model has been read for nothing.
+Status check_can_serve(const ServerOptions& options);
+
 // Serves until `stop` is requested or (with handle_signals) SIGINT or SIGTERM comes: then nothing new is accepted,
 // running answers may finish for options.grace, and what is left is cancelled. An error is one of setting up: a host
 // that is no address, a port that is taken, a host beyond this machine without an API key.

@@ -15,6 +15,8 @@ enum class TensorRole {
   input_layernorm, post_attention_layernorm,                          // a layer
   q_proj, q_a_proj, q_a_layernorm, q_b_proj,                          // attention
   kv_a_proj_with_mqa, kv_a_layernorm, kv_b_proj, o_proj,
+  k_b_proj, v_b_proj,                                                 // kv_b split: [H C, N] transposed keys, [H V, C]
+  k_proj, v_proj, q_bias, k_bias, v_bias, q_norm, k_norm,             // grouped-query attention (q_proj, o_proj as above)
   dense_gate, dense_up, dense_down,                                   // dense SwiGLU
   router, router_bias,                                                // mlp.gate.weight [E, D], e_score_correction_bias [E]
   expert_gate, expert_up, expert_down,                                // one routed expert

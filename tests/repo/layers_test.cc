@@ -54,8 +54,8 @@ TEST(Layers, IncludesPointDownOnly) {
 }
 
 TEST(Layers, ThisTestCatchesUpwardAndSidewaysIncludes) {
-  EXPECT_NE(upward_include("base", "formats/dtype.h"), "");
-  EXPECT_NE(upward_include("kernels", "formats/dtype.h"), "");
+  EXPECT_NE(upward_include("base", "formats/safetensors.h"), "");
+  EXPECT_NE(upward_include("kernels", "formats/safetensors.h"), "");
   EXPECT_NE(upward_include("chat", "trainer/recipe.h"), "");
   EXPECT_EQ(upward_include("server", "chat/chat_model.h"), "");
   EXPECT_EQ(upward_include("spec", "spec/tensor_table.h"), "");

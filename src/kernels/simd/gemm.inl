@@ -118,7 +118,8 @@ void gemm(int m, int n, int k, const E* a, std::ptrdiff_t a_stride, const E* b, 
     const int width = n - column < 32 ? n - column : 32;
     const E* panel = b + column / 32 * panel_stride;
     for (int t = 0; t < tiles; ++t) {
-      const int row = t * m / tiles, rows = (t + 1) * m / tiles - row;
+      const auto first_row = [&](int tile) { return static_cast<int>(static_cast<std::ptrdiff_t>(tile) * m / tiles); };
+      const int row = first_row(t), rows = first_row(t + 1) - row;
       const E* a_row = kWide ? a + static_cast<std::ptrdiff_t>(row) * kDepth : a + row * a_stride;
       kTiles<E, kWide>[rows - 1](width, steps, a_row, a_stride, panel, panel_stride, c + row * c_stride + column, c_stride, accumulate);
     }

@@ -1,4 +1,4 @@
-#include "formats/dtype.h"
+#include "base/dtype.h"
 
 #include <gtest/gtest.h>
 
@@ -10,18 +10,22 @@
 namespace hadal {
 namespace {
 
-constexpr DType kAll[] = {DType::f32, DType::f16, DType::bf16, DType::f8_e4m3, DType::f8_e8m0,
-                          DType::f64, DType::i8,  DType::u8,   DType::i32,     DType::i64};
+constexpr DType kAll[] = {DType::f32, DType::f16, DType::bf16, DType::f8_e4m3, DType::f8_e8m0, DType::f64,
+                          DType::i8,  DType::u8,  DType::i16,  DType::i32,     DType::i64};
 
 TEST(DType, NamesReadBack) {
-  for (DType dtype : kAll) EXPECT_EQ(dtype_of(name_of(dtype)), dtype);
-  EXPECT_EQ(dtype_of("F4"), std::nullopt);
-  EXPECT_EQ(dtype_of(""), std::nullopt);
-  EXPECT_EQ(dtype_of("bf16"), std::nullopt);
+  for (DType dtype : kAll) EXPECT_EQ(plain_dtype_of(name_of(dtype)), dtype);
+  EXPECT_EQ(plain_dtype_of("F4"), std::nullopt);
+  EXPECT_EQ(plain_dtype_of(""), std::nullopt);
+  EXPECT_EQ(plain_dtype_of("bf16"), std::nullopt);
+  EXPECT_EQ(plain_dtype_of("Q4_K"), std::nullopt);  // safetensors has no blocks
+  EXPECT_EQ(weight_dtype_of("q4_k"), DType::q4_k);
+  EXPECT_EQ(weight_dtype_of("BF16"), DType::bf16);
+  EXPECT_EQ(weight_dtype_of("I32"), std::nullopt);
 }
 
 TEST(DType, KnownListNamesThemAll) {
-  for (DType dtype : kAll) EXPECT_NE(known_dtypes().find(name_of(dtype)), std::string_view::npos);
+  for (DType dtype : kAll) EXPECT_NE(known_plain_dtypes().find(name_of(dtype)), std::string_view::npos);
 }
 
 std::vector<float> floats(DType dtype, const std::string& bytes, std::size_t n) {
