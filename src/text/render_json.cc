@@ -5,52 +5,52 @@
 
 #include <algorithm>
 
+#include "base/json.h"
+#include "text/chat_messages.h"
 #include "text/json_fields.h"
 
 namespace hadal {
 namespace {
 
-Result<std::optional<ChatMessage>> read_message(const Json& json, const std::string& subject) {
-  if (!json.is_object())
-    return Error{ErrorKind::invalid, fmt::format("{}: expected an object, found {}", subject, json_excerpt(json))};
-  ChatMessage message;
-  HADAL_ASSIGN(message.role, json_string(json, "role", subject));
-  if (const Json* calls = json_field(json, "tool_calls"); calls != nullptr && !calls->empty())
-    return Error{ErrorKind::unsupported, fmt::format("{}: tool_calls are not supported", subject)};
-  if (json_field(json, "reasoning_content") != nullptr) {
-    HADAL_ASSIGN(message.reasoning_content, json_string(json, "reasoning_content", subject));
-  }
-  if (message.role == "assistant" && json.contains("content") && json["content"].is_null())
-    return std::optional<ChatMessage>();
-  HADAL_ASSIGN(message.content, json_string(json, "content", subject));
-  return std::optional(std::move(message));
+Status read_thinking(const Json& body, const Json* arguments, RenderOptions& options) {
+  const Json* thinking = json_field(body, "thinking");
+  if (thinking == nullptr && arguments != nullptr) thinking = json_field(*arguments, "thinking");
+  if (thinking == nullptr) return Done{};
+  if (!thinking->is_boolean()) return json_field_error("request", "thinking", "true or false", thinking);
+  options.thinking = thinking->get<bool>();
+  return Done{};
 }
 
-Result<std::optional<bool>> read_thinking(const Json& body) {
-  const Json* arguments = json_field(body, "template_args");
+Result<std::optional<OrderedJson>> read_tools(const OrderedJson& body) {
+  const OrderedJson* arguments = body.find_value("template_args");
+  const OrderedJson* tools = arguments == nullptr ? nullptr : arguments->find("custom_tools");
+  if (tools == nullptr) tools = body.find("tools");
+  if (tools == nullptr || tools->is_null()) return std::optional<OrderedJson>();
+  if (!tools->is_array())
+    return Error{ErrorKind::invalid, fmt::format("request: tools: expected a list, found {}", json_excerpt(*tools))};
+  return std::optional(*tools);
+}
+
+Result<RenderOptions> read_options(const Json& json, const OrderedJson& body) {
+  RenderOptions options;
+  const Json* arguments = json_field(json, "template_args");
   if (arguments != nullptr && !arguments->is_object())
     return json_field_error("request", "template_args", "an object", arguments);
-  const Json* outer = json_field(body, "thinking");
-  const Json* inner = arguments == nullptr ? nullptr : json_field(*arguments, "thinking");
-  if (outer == nullptr) outer = inner;
-  if (outer == nullptr) return std::optional<bool>();
-  if (!outer->is_boolean()) return json_field_error("request", "thinking", "true or false", outer);
-  return std::optional(outer->get<bool>());
+  HADAL_RETURN_IF_ERROR(read_thinking(json, arguments, options));
+  HADAL_ASSIGN(options.continue_final_message, json_bool(json, "continue_final_message", false, "request"));
+  HADAL_ASSIGN(options.add_generation_prompt,
+               json_bool(json, "add_generation_prompt", !options.continue_final_message, "request"));
+  HADAL_ASSIGN(options.tools, read_tools(body));
+  if (arguments == nullptr) return options;
+  if (json_field(*arguments, "date_string") != nullptr) {
+    HADAL_ASSIGN(options.date_string, json_string(*arguments, "date_string", "request: template_args"));
+  }
+  HADAL_ASSIGN(options.tools_in_user_message,
+               json_bool(*arguments, "tools_in_user_message", true, "request: template_args"));
+  return options;
 }
 
 }  // namespace
-
-Result<std::vector<ChatMessage>> read_chat_messages(const Json& json, std::string_view subject) {
-  if (!json.is_array())
-    return Error{ErrorKind::invalid,
-                 fmt::format("{}: expected a list of messages, found {}", subject, json_excerpt(json))};
-  std::vector<ChatMessage> messages;
-  for (std::size_t i = 0; i < json.size(); ++i) {
-    HADAL_ASSIGN(auto message, read_message(json[i], fmt::format("{}[{}]", subject, i)));
-    if (message) messages.push_back(std::move(*message));
-  }
-  return messages;
-}
 
 Result<std::string> render_json(const Tokenizer& tokenizer, const ChatFormat& format, std::string_view body) {
   HADAL_ASSIGN(const Json json, parse_json(body, "request"));
@@ -63,18 +63,11 @@ Result<std::string> render_json(const Tokenizer& tokenizer, const ChatFormat& fo
       return Error{ErrorKind::invalid, fmt::format("request: expected the keys {}, found {}", fmt::join(kKeys, ", "),
                                                    json_excerpt(Json(key)))};
   }
-  if (!json.contains("messages")) return json_field_error("request", "messages", "a list of messages", nullptr);
-  HADAL_ASSIGN(const std::vector<ChatMessage> messages, read_chat_messages(json["messages"], "messages"));
-  const Json* tools = json_field(json, "tools");
-  if (tools != nullptr && !tools->is_array()) return json_field_error("request", "tools", "a list", tools);
-  if (tools != nullptr && !tools->empty() && format.name() == "deepseek-v3.1")
-    return Error{ErrorKind::unsupported, fmt::format("request: tools are not supported by {} yet", format.name())};
-
-  RenderOptions options;
-  HADAL_ASSIGN(options.thinking, read_thinking(json));
-  HADAL_ASSIGN(options.continue_final_message, json_bool(json, "continue_final_message", false, "request"));
-  HADAL_ASSIGN(options.add_generation_prompt,
-               json_bool(json, "add_generation_prompt", !options.continue_final_message, "request"));
+  HADAL_ASSIGN(const OrderedJson ordered, OrderedJson::parse(body, "request"));
+  const OrderedJson* list = ordered.find("messages");
+  if (list == nullptr) return json_field_error("request", "messages", "a list of messages", nullptr);
+  HADAL_ASSIGN(const std::vector<ChatMessage> messages, read_messages(*list, "messages"));
+  HADAL_ASSIGN(const RenderOptions options, read_options(json, ordered));
   HADAL_ASSIGN(const RenderedPrompt rendered, format.render(messages, options));
   HADAL_ASSIGN(const std::vector<TokenId> ids, tokenizer.encode(rendered.prompt));
   const std::string prompt = Json(rendered.prompt.string()).dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -7,23 +7,18 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "base/json.h"
 #include "base/result.h"
 #include "text/chat_format.h"
 
 namespace hadal {
 
-// One line of JSON. Templates that know no tools write none, as the official ones do; a format that would have to
-// write them (V3.1) refuses.
+// One line of JSON. A format whose template has no place for tools writes none, as the template does. Of template_args
+// count what a format's template knows: "thinking" (DeepSeek), "date_string", "tools_in_user_message" and
+// "custom_tools" (Llama); others are ignored, as Jinja does.
 Result<std::string> render_json(const Tokenizer& tokenizer, const ChatFormat& format, std::string_view body);
 
 // {"ids": [1, 2]} as one line.
 std::string ids_json(std::span<const TokenId> ids);
-
-// The messages of a conversation; `json` is the list, `subject` its name in errors. An assistant message whose content
-// is null says nothing and is left out.
-Result<std::vector<ChatMessage>> read_chat_messages(const Json& json, std::string_view subject);
 
 }  // namespace hadal

@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/rng.h"
-#include "text/render_json.h"
+#include "text/chat_messages.h"
 #include "text/utf8.h"
 #include "trainer/tasks/asked_sums.h"
 #include "trainer/tasks/copy_drills.h"
