@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "text/ordered_json.h"
 #include "text/tokenizer.h"
+#include "text/tool_call_parser.h"
 
 namespace hadal {
 
@@ -50,8 +51,10 @@ struct RenderOptions {
   bool continue_final_message = false;  // the last message, an assistant's, is to be gone on with; it gets no end.
                                         // add_generation_prompt must be false then
   std::optional<OrderedJson> tools{};   // a list of definitions; formats without a place for them write none
-  // Of Llama's template. Without a date it writes its own: today's would make the same question another prompt.
+  // Of Llama's template: custom_tools, if it is there, takes the place of tools, also when it is null. Without a date
+  // it writes its own: today's would make the same question another prompt.
   std::optional<std::string> date_string{};
+  std::optional<OrderedJson> custom_tools{};
   bool tools_in_user_message = true;
 };
 
@@ -78,6 +81,7 @@ class ChatFormat {
   virtual bool can_think() const { return false; }
   virtual bool thinks_by_default() const { return can_think(); }
   virtual ToolSupport tools() const { return ToolSupport::none; }
+  virtual ToolCallSyntax call_syntax() const { return ToolCallSyntax::none; }  // in which the model writes calls
   virtual SamplingAdvice sampling() const = 0;
 
   // Errors name the message: unknown roles, contents that are missing, thinking or tools that the format does not have.

@@ -29,6 +29,7 @@ class DeepSeekR1 final : public DeepSeekFormat {
   std::string_view name() const override { return "deepseek-r1"; }
   bool can_think() const override { return true; }
   ToolSupport tools() const override { return ToolSupport::calls; }
+  ToolCallSyntax call_syntax() const override { return ToolCallSyntax::deepseek_v3; }
   // The cards of R1 and of the distillations: 0.5 to 0.7, 0.6 recommended; top_p 0.95.
   SamplingAdvice sampling() const override { return {.temperature = 0.6, .top_p = 0.95}; }
   // The model writes "reasoning \n</think>\n\n answer" after the generation prompt's "<think>\n".

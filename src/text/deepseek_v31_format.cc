@@ -20,6 +20,7 @@ class DeepSeekV31 final : public DeepSeekFormat {
   bool can_think() const override { return true; }
   bool thinks_by_default() const override { return false; }
   ToolSupport tools() const override { return ToolSupport::definitions; }
+  ToolCallSyntax call_syntax() const override { return ToolCallSyntax::deepseek_v31; }
   // generation_config.json of V3.1.
   SamplingAdvice sampling() const override { return {.temperature = 0.6, .top_p = 0.95}; }
   Prompt completion(const ChatMessage& answer, std::optional<bool> thinking) const override {

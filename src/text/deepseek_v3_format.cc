@@ -10,6 +10,7 @@ class DeepSeekV3 final : public DeepSeekFormat {
  public:
   std::string_view name() const override { return "deepseek-v3"; }
   ToolSupport tools() const override { return ToolSupport::calls; }
+  ToolCallSyntax call_syntax() const override { return ToolCallSyntax::deepseek_v3; }
   // The card of V3-0324: 0.3 is what the API's temperature of 1 means to the model.
   SamplingAdvice sampling() const override { return {.temperature = 0.3, .top_p = 0.95}; }
 };

@@ -47,6 +47,7 @@ class Llama3 final : public ChatFormat {
  public:
   std::string_view name() const override { return "llama3"; }
   ToolSupport tools() const override { return ToolSupport::definitions; }
+  ToolCallSyntax call_syntax() const override { return ToolCallSyntax::llama; }
   // generation_config.json of Llama-3.2-1B-Instruct.
   SamplingAdvice sampling() const override { return {.temperature = 0.6, .top_p = 0.9}; }
   std::vector<std::string_view> stop_tokens() const override { return {kEndOfTurn, "<|eom_id|>", "<|end_of_text|>"}; }
@@ -60,12 +61,13 @@ class Llama3 final : public ChatFormat {
     HADAL_RETURN_IF_ERROR(check_options(*this, messages, options));
     RenderedPrompt rendered;
     Prompt& out = rendered.prompt;
+    const OrderedJson* tools = tools_of(options);
     std::size_t next = messages.front().role == "system" ? 1 : 0;
     write_system(next == 1 ? trimmed_content(messages.front()) : std::string_view(), options, out);
-    if (options.tools && options.tools_in_user_message) {
+    if (tools != nullptr && options.tools_in_user_message) {
       if (next == messages.size())
         return Error{ErrorKind::invalid, "tools: expected a message of the user that they can stand in, found none"};
-      write_first_user_message(messages[next++], *options.tools, out);
+      write_first_user_message(messages[next++], *tools, out);
     }
     for (std::size_t i = next; i < messages.size(); ++i) {
       const bool open = options.continue_final_message && i + 1 == messages.size();
@@ -76,6 +78,11 @@ class Llama3 final : public ChatFormat {
   }
 
  private:
+  static const OrderedJson* tools_of(const RenderOptions& options) {  // an empty list counts
+    const std::optional<OrderedJson>& tools = options.custom_tools ? options.custom_tools : options.tools;
+    return tools && !tools->is_null() ? &*tools : nullptr;
+  }
+
   static Prompt& write_header(std::string_view role, Prompt& out) {
     return out.control(kHeader).text(role).control(kHeaderEnd);
   }
@@ -90,14 +97,15 @@ class Llama3 final : public ChatFormat {
   static void write_system(std::string_view content, const RenderOptions& options, Prompt& out) {
     out.control(kBegin);
     write_header("system", out).text("\n\n");
-    if (options.tools) out.text("Environment: ipython\n");
+    const OrderedJson* tools = tools_of(options);
+    if (tools != nullptr) out.text("Environment: ipython\n");
     out.text("Cutting Knowledge Date: December 2023\nToday Date: ");
     out.text(options.date_string ? std::string_view(*options.date_string) : kDate).text("\n\n");
-    if (options.tools && !options.tools_in_user_message) {
+    if (tools != nullptr && !options.tools_in_user_message) {
       out.text(
           "You have access to the following functions. To call a function, please respond with JSON for a function "
           "call.");
-      write_tools(*options.tools, out);
+      write_tools(*tools, out);
     }
     out.text(content).control(kEndOfTurn);
   }

@@ -20,6 +20,7 @@ class Qwen25 final : public ChatFormat {
  public:
   std::string_view name() const override { return "qwen2.5"; }
   ToolSupport tools() const override { return ToolSupport::definitions; }
+  ToolCallSyntax call_syntax() const override { return ToolCallSyntax::qwen; }
   // generation_config.json of Qwen2.5-7B-Instruct; its repetition_penalty of 1.05 is left out.
   SamplingAdvice sampling() const override { return {.temperature = 0.7, .top_p = 0.8, .top_k = 20}; }
   std::vector<std::string_view> stop_tokens() const override { return {kEnd, "<|endoftext|>"}; }

@@ -21,14 +21,16 @@ Status read_thinking(const Json& body, const Json* arguments, RenderOptions& opt
   return Done{};
 }
 
-Result<std::optional<OrderedJson>> read_tools(const OrderedJson& body) {
-  const OrderedJson* arguments = body.find_value("template_args");
-  const OrderedJson* tools = arguments == nullptr ? nullptr : arguments->find("custom_tools");
-  if (tools == nullptr) tools = body.find("tools");
-  if (tools == nullptr || tools->is_null()) return std::optional<OrderedJson>();
-  if (!tools->is_array())
+Status read_tools(const OrderedJson& body, RenderOptions& options) {
+  const auto checked = [](const OrderedJson* tools) -> Result<std::optional<OrderedJson>> {
+    if (tools == nullptr) return std::optional<OrderedJson>();
+    if (tools->is_array() || tools->is_null()) return std::optional(*tools);
     return Error{ErrorKind::invalid, fmt::format("request: tools: expected a list, found {}", json_excerpt(*tools))};
-  return std::optional(*tools);
+  };
+  const OrderedJson* arguments = body.find_value("template_args");
+  HADAL_ASSIGN(options.tools, checked(body.find_value("tools")));
+  HADAL_ASSIGN(options.custom_tools, checked(arguments == nullptr ? nullptr : arguments->find("custom_tools")));
+  return Done{};
 }
 
 Result<RenderOptions> read_options(const Json& json, const OrderedJson& body) {
@@ -40,7 +42,7 @@ Result<RenderOptions> read_options(const Json& json, const OrderedJson& body) {
   HADAL_ASSIGN(options.continue_final_message, json_bool(json, "continue_final_message", false, "request"));
   HADAL_ASSIGN(options.add_generation_prompt,
                json_bool(json, "add_generation_prompt", !options.continue_final_message, "request"));
-  HADAL_ASSIGN(options.tools, read_tools(body));
+  HADAL_RETURN_IF_ERROR(read_tools(body, options));
   if (arguments == nullptr) return options;
   if (json_field(*arguments, "date_string") != nullptr) {
     HADAL_ASSIGN(options.date_string, json_string(*arguments, "date_string", "request: template_args"));
