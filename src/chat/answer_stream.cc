@@ -12,9 +12,17 @@ AnswerStream::AnswerStream(const Tokenizer& tokenizer, Options options)
       stop_(std::move(options.stop)) {
   for (const char* tag : {"<think>", "</think>"})
     if (const auto id = tokenizer.find_control(tag)) tags_.push_back(*id);
+  if (options.calls == ToolCallSyntax::none) return;
+  const auto names = ToolCallParser::markers(options.calls);
+  for (const std::string_view name : names)
+    if (const auto id = tokenizer.find_control(name)) markers_.push_back(*id);
+  const bool all = markers_.size() == names.size();
+  if (!all) markers_.clear();
+  parser_.emplace(options.calls, all ? ToolCallParser::Markers::tokens : ToolCallParser::Markers::text);
 }
 
 Delta AnswerStream::push(TokenId token) {
+  if (is_marker(token)) return marker(token);
   if (!is_text(token)) return {};
   const bool was_reasoning = splitter_.in_reasoning();
   SplitText split = splitter_.push(detokenizer_.push(token));
@@ -22,25 +30,47 @@ Delta AnswerStream::push(TokenId token) {
   return pass_on(std::move(split));
 }
 
+// Nothing that came before it can become a tag with what follows. A model that calls has done thinking, whether or not
+// it has said so; the other markers mean nothing in a thought.
+Delta AnswerStream::marker(TokenId token) {
+  Delta delta = pass_on(splitter_.push(detokenizer_.flush()));
+  if (splitter_.in_reasoning() && token != markers_.front()) return delta;
+  delta.append(pass_on(splitter_.end_thought()));
+  delta.append(pass_on(parser_->push_marker(tokenizer_.token_bytes(token))));
+  return delta;
+}
+
 Delta AnswerStream::finish() {
-  SplitText split = splitter_.push(detokenizer_.flush());
-  const SplitText rest = splitter_.flush();
-  split.reasoning += rest.reasoning;
-  split.text += rest.text;
-  Delta last = pass_on(std::move(split));
+  Delta last = pass_on(splitter_.push(detokenizer_.flush()));
+  last.append(pass_on(splitter_.flush()));
+  if (parser_) last.append(pass_on(parser_->finish()));
   if (!stop_.stopped()) {
-    const std::string held = stop_.flush();
-    last.text += held;
-    whole_.text += held;
+    const Delta held{{}, stop_.flush()};
+    whole_.append(held);
+    last.append(held);
   }
   return last;
 }
 
 Delta AnswerStream::pass_on(SplitText split) {
-  Delta delta{std::move(split.reasoning), stop_.push(split.text)};
-  whole_.reasoning += delta.reasoning;
-  whole_.text += delta.text;
+  whole_.reasoning += split.reasoning;
+  Delta delta = pass_on(parser_ ? parser_->push(split.text) : ParsedText{std::move(split.text)});
+  delta.reasoning = std::move(split.reasoning);
   return delta;
+}
+
+// A stop string is sought in each run of content between calls; after it nothing counts, calls neither.
+Delta AnswerStream::pass_on(ParsedText parsed) {
+  const bool stopped = stop_.stopped();
+  Delta delta{{}, stop_.push(parsed.text)};
+  if (!parsed.calls.empty() && !stop_.stopped()) delta.text += stop_.flush();
+  if (!stopped && !stop_.stopped()) delta.tool_calls = std::move(parsed.calls);
+  whole_.append(delta);
+  return delta;
+}
+
+bool AnswerStream::is_marker(TokenId token) const {
+  return std::find(markers_.begin(), markers_.end(), token) != markers_.end();
 }
 
 bool AnswerStream::is_text(TokenId token) const {

@@ -1,10 +1,12 @@
-// One answer as it streams: token ids in, reasoning and text out.
+// One answer as it streams: token ids in, reasoning, text and tool calls out.
 //
-// Detokenise, split the reasoning off, end before a stop string: each holds back only
-// what it must, so what comes out never cuts a character, a tag or a stop string.
+// Detokenise, split the reasoning off, take the tool calls out, end before a stop string:
+// each holds back only what it must, so what comes out never cuts a character, a tag, a
+// marker or a stop string.
 // Threads: the engine thread alone.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "text/detokenizer.h"
 #include "text/reasoning_splitter.h"
 #include "text/stop_matcher.h"
+#include "text/tool_call_parser.h"
 
 namespace hadal {
 
@@ -19,7 +22,8 @@ class AnswerStream {
  public:
   struct Options {
     ReasoningSplitter::Start start = ReasoningSplitter::Start::answer;
-    std::vector<std::string> stop;  // in the answer, not in the reasoning
+    std::vector<std::string> stop{};  // in the answer, not in the reasoning
+    ToolCallSyntax calls = ToolCallSyntax::none;
     // Roles and other marks that a model may write by mistake are no text; <think> and </think> are the splitter's.
     enum class ControlTokens { drop, write } control_tokens = ControlTokens::drop;
   };
@@ -33,14 +37,19 @@ class AnswerStream {
   const Delta& whole() const { return whole_; }  // all that came out
 
  private:
+  Delta marker(TokenId token);
   Delta pass_on(SplitText split);
+  Delta pass_on(ParsedText parsed);
+  bool is_marker(TokenId token) const;
   bool is_text(TokenId token) const;
 
   const Tokenizer& tokenizer_;
   Options::ControlTokens control_tokens_;
   std::vector<TokenId> tags_;
+  std::vector<TokenId> markers_;  // of calls; the one that opens them first
   Detokenizer detokenizer_;
   ReasoningSplitter splitter_;
+  std::optional<ToolCallParser> parser_;
   StopMatcher stop_;
   int reasoning_tokens_ = 0;
   Delta whole_;

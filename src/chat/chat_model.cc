@@ -72,6 +72,7 @@ class EngineChatModel final : public ChatModel {
   // On the callers' threads.
   Result<std::unique_ptr<Job>> make_job(GenerationRequest request) const;
   Result<std::vector<TokenId>> prompt_ids(const GenerationRequest& request, Job& job) const;
+  Status choose_tools(const GenerationRequest& request, RenderOptions& options, ToolCallSyntax& calls) const;
 
   // On the engine thread.
   void run();
@@ -174,10 +175,35 @@ Result<std::vector<TokenId>> EngineChatModel::prompt_ids(const GenerationRequest
   if (request.messages.empty()) return Error{ErrorKind::invalid, "messages: expected at least one, found none"};
   for (std::size_t i = 0; i < request.messages.size(); ++i)
     HADAL_RETURN_IF_ERROR(check_text(fmt::format("message {}", i), request.messages[i].content));
-  HADAL_ASSIGN(const RenderedPrompt rendered, text_.format->render(request.messages, {.thinking = request.thinking}));
+  RenderOptions options{.thinking = request.thinking};
+  if (request.tool_choice == ToolChoice::automatic) {
+    HADAL_RETURN_IF_ERROR(choose_tools(request, options, job.stream_options.calls));
+  }
+  HADAL_ASSIGN(const RenderedPrompt rendered, text_.format->render(request.messages, options));
   job.stream_options.start =
       rendered.reasoning_open ? ReasoningSplitter::Start::reasoning : ReasoningSplitter::Start::undecided;
   return text_.tokenizer.encode(rendered.prompt);
+}
+
+// Which definitions the prompt shows, and whether calls are taken out of the answer.
+Status EngineChatModel::choose_tools(const GenerationRequest& request, RenderOptions& options,
+                                     ToolCallSyntax& calls) const {
+  const ChatFormat& format = *text_.format;
+  const bool defined = request.tools && !request.tools->items().empty();
+  if (defined && format.tools() == ToolSupport::none)
+    return Error{ErrorKind::unsupported, fmt::format("tools: {} ({}) has no tool calls", name(), format.name())};
+  if (defined && format.tools() == ToolSupport::calls)
+    return Error{ErrorKind::unsupported,
+                 fmt::format("tools: {} ({}) has no place for definitions; describe them in a system message, and its "
+                             "calls are understood",
+                             name(), format.name())};
+  if (defined) options.tools = request.tools;
+  // Where a client had to describe its tools itself, a call is known by its control tokens.
+  const bool unasked =
+      format.tools() == ToolSupport::calls &&
+      text_.tokenizer.find_control(ToolCallParser::markers(format.call_syntax()).front()).has_value();
+  if (defined || unasked) calls = format.call_syntax();
+  return Done{};
 }
 
 void EngineChatModel::cancel(SequenceId id) {
@@ -268,7 +294,7 @@ void EngineChatModel::deliver(const StepOutput& output) {
   if (output.finish == Finish::stop) return finish(it, FinishReason::stop, output.sequence);
   const Delta delta = job.stream->push(output.token);
   usage.reasoning_tokens = job.stream->reasoning_tokens();
-  if (job.on_delta && !(delta.reasoning.empty() && delta.text.empty())) job.on_delta(delta);
+  if (job.on_delta && !delta.empty()) job.on_delta(delta);
   if (job.stream->stopped()) return finish(it, FinishReason::stop, output.sequence);
   if (output.finish == Finish::length) finish(it, FinishReason::length, output.sequence);
 }
@@ -289,10 +315,12 @@ void EngineChatModel::finish(std::map<SequenceId, std::unique_ptr<Job>>::iterato
   engine_->abort(job->engine_id);  // of a stop string or a cancel; `sequence` is gone after this
 
   const Delta rest = job->stream->finish();
-  if (job->on_delta && !(rest.reasoning.empty() && rest.text.empty())) job->on_delta(rest);
+  if (job->on_delta && !rest.empty()) job->on_delta(rest);
   completion.reasoning = job->stream->whole().reasoning;
   completion.text = job->stream->whole().text;
-  completion.finish_reason = reason;
+  completion.tool_calls = job->stream->whole().tool_calls;
+  const bool calls = reason == FinishReason::stop && !completion.tool_calls.empty();
+  completion.finish_reason = calls ? FinishReason::tool_calls : reason;
   publish_counts();  // whoever hears that it is done finds its pages free
   if (job->on_done) job->on_done(completion);
 }
@@ -310,6 +338,16 @@ void EngineChatModel::publish_counts() {
   stats_.completion_tokens = counts.generated_tokens;
 }
 
+SamplingOptions card_sampling(const ChatFormat* format) {
+  SamplingOptions sampling;
+  if (format == nullptr) return sampling;
+  const SamplingAdvice advice = format->sampling();
+  sampling.temperature = advice.temperature;
+  sampling.top_p = advice.top_p;
+  sampling.top_k = advice.top_k;
+  return sampling;
+}
+
 // Ids that the weights do not know would only be found in the middle of an answer.
 Status check_vocabulary(const TextModel& text, const ModelConfig& config) {
   if (text.tokenizer.vocab_size() <= config.vocab_size) return Done{};
@@ -325,6 +363,8 @@ const char* finish_reason_name(FinishReason reason) {
       return "stop";
     case FinishReason::length:
       return "length";
+    case FinishReason::tool_calls:
+      return "tool_calls";
     case FinishReason::cancelled:
       return "cancelled";
     case FinishReason::error:
@@ -334,8 +374,8 @@ const char* finish_reason_name(FinishReason reason) {
 }
 
 Result<std::unique_ptr<ChatModel>> ChatModel::open(const std::string& model, const OpenOptions& options) {
-  HADAL_ASSIGN(TextModel text, open_text(model));
-  HADAL_ASSIGN(GenerationConfig defaults, read_generation_config(text.location.directory));
+  HADAL_ASSIGN(TextModel text, open_text(model, options.format));
+  HADAL_ASSIGN(GenerationConfig defaults, read_generation_config(text.location.directory, card_sampling(text.format)));
   HADAL_ASSIGN(WeightModel weights,
                open_weights(model, options.exact ? Arithmetic::exact : Arithmetic::fast, options.threads));
   HADAL_RETURN_IF_ERROR(check_vocabulary(text, weights.config()));

@@ -36,7 +36,7 @@ struct SamplingOptions {
   std::optional<std::uint64_t> seed;  // none: drawn from the system's entropy
 };
 
-enum class FinishReason { stop, length, cancelled, error };
+enum class FinishReason { stop, length, tool_calls, cancelled, error };
 const char* finish_reason_name(FinishReason reason);  // "stop", "length", ... as the OpenAI API spells them
 
 struct Usage {
@@ -50,22 +50,43 @@ struct Timings {
   std::chrono::nanoseconds queued{}, prefill{}, decode{};  // wall time of this request
 };
 
-struct Delta {  // what became readable since the last call; either may be empty
+struct Delta {  // what became readable since the last call; each may be empty
   std::string reasoning, text;
+  std::vector<ToolCallDelta> tool_calls{};
+
+  bool empty() const { return reasoning.empty() && text.empty() && tool_calls.empty(); }
+  void append(const Delta& next) {  // as if both had come at once
+    reasoning += next.reasoning;
+    text += next.text;
+    for (const ToolCallDelta& call : next.tool_calls) {
+      if (call.name.empty() && !tool_calls.empty() && tool_calls.back().index == call.index)
+        tool_calls.back().arguments += call.arguments;
+      else
+        tool_calls.push_back(call);
+    }
+  }
 };
 
 struct Completion {
-  std::string reasoning, text;  // all of it
+  std::string reasoning, text;              // all of it
+  std::vector<ToolCallDelta> tool_calls{};  // whole; arguments are the model's own text, seldom broken JSON
   FinishReason finish_reason = FinishReason::stop;
   std::optional<Error> error;  // when finish_reason is error
   Usage usage;
   Timings timings;
 };
 
+enum class ToolChoice {
+  none,       // whatever the model writes is text
+  automatic,  // calls are taken out of the answer
+};
+
 struct GenerationRequest {
   std::vector<ChatMessage> messages;      // rendered by the model's chat format ...
   std::optional<std::string> raw_prompt;  // ... or this text as it is; control tokens in it count
   std::optional<bool> thinking;           // none: the format's own default
+  std::optional<OrderedJson> tools{};     // a list of definitions; without ToolChoice::automatic it is not shown
+  ToolChoice tool_choice = ToolChoice::none;
   SamplingOptions sampling;
   int max_tokens = 0;                     // 0: as many as the context holds
   std::vector<std::string> stop;          // generation ends before the first of these in the answer
@@ -86,6 +107,7 @@ struct OpenOptions {
   int threads = 0;         // 0: all
   int context_tokens = 0;  // per sequence; 0: what the model allows, within memory
   int max_sequences = 64;
+  std::string format{};    // of the chat, by name; empty: recognised
 };
 
 class ChatModel {

@@ -44,10 +44,11 @@ Status read_eos(const Json& json, std::string_view subject, std::vector<TokenId>
 
 }  // namespace
 
-Result<GenerationConfig> parse_generation_config(std::string_view text, std::string_view subject) {
+Result<GenerationConfig> parse_generation_config(std::string_view text, std::string_view subject,
+                                                 const SamplingOptions& otherwise) {
   HADAL_ASSIGN(const Json json, parse_json(text, subject));
   if (!json.is_object()) return wrong(subject, "the file", "an object", json);
-  GenerationConfig config;
+  GenerationConfig config{.sampling = otherwise, .eos_token_ids = {}};
   SamplingOptions& sampling = config.sampling;
   double top_k = sampling.top_k;
   HADAL_RETURN_IF_ERROR(read_number(json, "temperature", subject, sampling.temperature));
@@ -65,11 +66,12 @@ Result<GenerationConfig> parse_generation_config(std::string_view text, std::str
   return config;
 }
 
-Result<GenerationConfig> read_generation_config(const std::filesystem::path& directory) {
+Result<GenerationConfig> read_generation_config(const std::filesystem::path& directory,
+                                                const SamplingOptions& otherwise) {
   const auto path = directory / "generation_config.json";
   const auto text = read_text_file(path);
-  if (text.ok()) return parse_generation_config(*text, path.string());
-  if (text.error().kind == ErrorKind::not_found) return GenerationConfig{};
+  if (text.ok()) return parse_generation_config(*text, path.string(), otherwise);
+  if (text.error().kind == ErrorKind::not_found) return GenerationConfig{.sampling = otherwise, .eos_token_ids = {}};
   return text.error();
 }
 

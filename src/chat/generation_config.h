@@ -12,14 +12,17 @@
 namespace hadal {
 
 struct GenerationConfig {
-  SamplingOptions sampling;  // what the file leaves out keeps hadal's default, DeepSeek's own 0.6 and 0.95
+  SamplingOptions sampling;
   std::vector<TokenId> eos_token_ids;
 };
 
-Result<GenerationConfig> parse_generation_config(std::string_view json, std::string_view subject);
+// What the file leaves out is as in `otherwise`: what the model's card says, or DeepSeek's own 0.6 and 0.95.
+Result<GenerationConfig> parse_generation_config(std::string_view json, std::string_view subject,
+                                                 const SamplingOptions& otherwise = {});
 
-// Without a file: the defaults.
-Result<GenerationConfig> read_generation_config(const std::filesystem::path& directory);
+// Without a file: `otherwise`.
+Result<GenerationConfig> read_generation_config(const std::filesystem::path& directory,
+                                                const SamplingOptions& otherwise = {});
 
 // Whether these options can be sampled with; the error names the first that cannot.
 Status check_sampling(const SamplingOptions& options);

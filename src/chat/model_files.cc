@@ -57,10 +57,11 @@ Result<ModelLocation> find_model(const std::string& model) {
   return Error{ErrorKind::not_found, fmt::format("{}: expected a model's directory, found nothing there", model)};
 }
 
-Result<TextModel> open_text(const std::string& model) {
+Result<TextModel> open_text(const std::string& model, const std::string& wanted) {
   HADAL_ASSIGN(ModelLocation location, find_model(model));
   HADAL_ASSIGN(Tokenizer tokenizer, Tokenizer::from_directory(location.directory));
-  const auto format = recognise_chat_format(tokenizer, location.name);
+  const auto format = wanted.empty() ? recognise_chat_format(tokenizer, location.name) : find_chat_format(wanted);
+  if (!wanted.empty()) HADAL_RETURN_IF_ERROR(format);
   return TextModel{.location = std::move(location),
                    .tokenizer = std::move(tokenizer),
                    .format = format.ok() ? *format : nullptr,

@@ -37,7 +37,8 @@ struct TextModel {
   const ChatFormat* format = nullptr;  // null: not recognised, and `format_error` says why
   std::string format_error;
 };
-Result<TextModel> open_text(const std::string& model);
+// `format` by name; empty: recognised.
+Result<TextModel> open_text(const std::string& model, const std::string& format = {});
 
 // config.json and weights, in memory and ready to compute.
 struct WeightModel {

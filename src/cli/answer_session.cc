@@ -72,8 +72,7 @@ class Inbox {
  public:
   void add(const Delta& delta) {
     const std::lock_guard lock(mutex_);
-    delta_.reasoning += delta.reasoning;
-    delta_.text += delta.text;
+    delta_.append(delta);
     changed_.notify_one();
   }
   void end(const Completion& completion) {
@@ -84,8 +83,7 @@ class Inbox {
   // What has come since the last call; a completion when that was all. Waits, but not for long.
   std::optional<Completion> take(Delta& delta) {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kCancelPoll,
-                      [&] { return completion_ || !delta_.reasoning.empty() || !delta_.text.empty(); });
+    changed_.wait_for(lock, kCancelPoll, [&] { return completion_ || !delta_.empty(); });
     delta = std::move(delta_);
     delta_ = {};
     return completion_;

@@ -31,7 +31,7 @@ constexpr const char* kHelp =
     "  Ctrl-C stops an answer; the arrow keys edit the line and find earlier ones.\n";
 
 struct ChatOptions {
-  std::string model, system;
+  std::string model, system, format;
   int max_tokens = 0, context = 0;
   std::optional<bool> thinking;
   SamplingFlags sampling;
@@ -213,6 +213,7 @@ Status run_chat(const ChatOptions& options) {
                                                   .threads = options.compute.threads,
                                                   .context_tokens = options.context,
                                                   .max_sequences = 1,
+                                                  .format = options.format,
                                               }));
   CancelFlag cancel;
   const InterruptGuard guard(cancel);
@@ -238,6 +239,7 @@ void add_chat_command(CLI::App& app, CommandResult& result) {
       ->check(CLI::Range(1, 1 << 24));
   command->add_option("--context", options->context, "Tokens of the conversation; left out: what fits")
       ->check(CLI::Range(2, 1 << 24));
+  add_format_option(*command, options->format);
   add_think_option(*command, options->thinking);
   add_sampling_options(*command, options->sampling);
   add_compute_options(*command, options->compute);

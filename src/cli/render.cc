@@ -36,20 +36,13 @@ Status run_render(const RenderCommandOptions& options) {
   return Done{};
 }
 
-std::vector<std::string> format_names() {
-  std::vector<std::string> names;
-  for (const ChatFormat* format : chat_formats()) names.emplace_back(format->name());
-  return names;
-}
-
 }  // namespace
 
 void add_render_command(CLI::App& app, CommandResult& result) {
   auto options = std::make_shared<RenderCommandOptions>();
   CLI::App* command = app.add_subcommand("render", "A conversation on stdin to the model's prompt");
   add_model_argument(*command, options->model);
-  command->add_option("--format", options->format, "The chat format; left out, it is recognised")
-      ->check(CLI::IsMember(format_names()));
+  add_format_option(*command, options->format);
   command->add_flag("--json", options->json, "One JSON object: {\"prompt\": \"...\", \"ids\": [...]}");
   command->footer(
       "\nstdin: {\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"thinking\"?, \"add_generation_prompt\"? "

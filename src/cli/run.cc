@@ -23,7 +23,7 @@ constexpr const char* kExamples =
     "stderr.\n";
 
 struct RunOptions {
-  std::string model, system;
+  std::string model, system, format;
   std::optional<std::string> prompt;
   int max_tokens = 0;
   std::vector<std::string> stop;
@@ -81,10 +81,11 @@ Json completion_json(const std::string& model, const Completion& c) {
 
 Status run_run(const RunOptions& options) {
   HADAL_ASSIGN(std::string prompt, prompt_of(options));
-  HADAL_ASSIGN(
-      const std::unique_ptr<ChatModel> model,
-      ChatModel::open(options.model,
-                      {.exact = options.compute.exact, .threads = options.compute.threads, .max_sequences = 1}));
+  HADAL_ASSIGN(const std::unique_ptr<ChatModel> model,
+               ChatModel::open(options.model, {.exact = options.compute.exact,
+                                               .threads = options.compute.threads,
+                                               .max_sequences = 1,
+                                               .format = options.format}));
   CancelFlag cancel;
   const InterruptGuard guard(cancel);
   HADAL_ASSIGN(const Completion completion, ask(*model, request_of(options, std::move(prompt), *model), cancel,
@@ -114,6 +115,7 @@ void add_run_command(CLI::App& app, CommandResult& result) {
   command->add_option("--stop", options->stop, "End before this text; may be given more than once")->expected(1);
   command->add_flag("--raw", options->raw, "The prompt as it is, without chat format; control tokens in it count");
   command->add_flag("--json", options->json, "One JSON object: text, reasoning, finish_reason, usage, timings");
+  add_format_option(*command, options->format);
   add_think_option(*command, options->thinking);
   add_sampling_options(*command, options->sampling);
   add_compute_options(*command, options->compute);

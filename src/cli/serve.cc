@@ -77,6 +77,7 @@ void add_serve_command(CLI::App& app, CommandResult& result) {
   command->add_option("--clients", options->open.max_sequences, "Answers at the same time; further ones wait")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
+  add_format_option(*command, options->open.format);
   add_compute_options(*command, options->compute);
   command->callback([options, &result] { result.status = run_serve(*options); });
 }

@@ -45,6 +45,12 @@ void add_sampling_options(CLI::App& command, SamplingFlags& flags) {
   command.add_option("--seed", flags.seed, "The same seed gives the same answer; left out: a new one each time");
 }
 
+void add_format_option(CLI::App& command, std::string& format) {
+  std::vector<std::string> names;
+  for (const ChatFormat* known : chat_formats()) names.emplace_back(known->name());
+  command.add_option("--format", format, "The chat format; left out, it is recognised")->check(CLI::IsMember(names));
+}
+
 void add_think_option(CLI::App& command, std::optional<bool>& thinking) {
   command
       .add_option_function<std::string>(

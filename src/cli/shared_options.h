@@ -32,6 +32,9 @@ struct SamplingFlags {  // what was not given keeps the model's own default
 };
 void add_sampling_options(CLI::App& command, SamplingFlags& flags);
 
+// --format: the name of a chat format into `format`; left out, it is recognised.
+void add_format_option(CLI::App& command, std::string& format);
+
 // "on" or "off" into `thinking`.
 void add_think_option(CLI::App& command, std::optional<bool>& thinking);
 

@@ -38,8 +38,8 @@ ApiError from_model_error(const Error& error) {
       if (error.message.find("context") != std::string::npos)
         return {.message = error.message, .param = "messages", .code = "context_length_exceeded"};
       const std::string field = field_named_in(error.message);
-      // A model that cannot think, or cannot but think.
-      const bool unable = field == "thinking";
+      // A model that cannot think, or cannot but think; one whose format has no tools.
+      const bool unable = field == "thinking" || field == "tools";
       return {.message = error.message, .param = field, .code = unable ? "unsupported_value" : "invalid_value"};
     }
     case ErrorKind::out_of_memory:

@@ -5,101 +5,18 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <limits>
 #include <optional>
 #include <utility>
 
 #include "base/json.h"
 #include "base/printable.h"
+#include "server/request_fields.h"
+#include "server/tool_request.h"
 #include "text/utf8.h"
 
 namespace hadal {
 namespace {
-
-struct Range {
-  double low, high;
-};
-
-// "a number from 0 to 2", "1".
-std::string expected_in(Range range, std::string_view kind) {
-  if (range.low == range.high) return fmt::format("{}", range.low);
-  return fmt::format("{} from {} to {}", kind, range.low, range.high);
-}
-
-ApiError wrong_value(const std::string& field, std::string message, std::string code = "invalid_value") {
-  return {.message = field + ": " + std::move(message), .param = field, .code = std::move(code)};
-}
-
-ApiError wrong_type(const std::string& field, std::string_view expected, const Json& found) {
-  const std::string shown = found.is_structured() ? fmt::format("an {}", found.type_name()) : json_excerpt(found);
-  return wrong_value(field, fmt::format("expected {}, found {}", expected, shown), "invalid_type");
-}
-
-// Reads the fields of one JSON object. The first thing wrong is kept in `error`; after it, reads do nothing.
-// A field that is null counts as absent, as clients send it so.
-class Fields {
- public:
-  Fields(const Json& object, std::string path, std::optional<ApiError>& error)
-      : object_(object), path_(std::move(path)), error_(error) {}
-
-  std::string name(std::string_view field) const { return path_ + std::string(field); }
-  void fail(ApiError error) {
-    if (!error_) error_ = std::move(error);
-  }
-
-  const Json* find(const char* field) const {
-    const auto it = object_.find(field);
-    return error_ || it == object_.end() || it->is_null() ? nullptr : &*it;
-  }
-
-  bool number(const char* field, Range range, double& into, std::string_view kind = "a number") {
-    const Json* value = find(field);
-    if (value == nullptr) return false;
-    if (!value->is_number()) return fail(wrong_type(name(field), kind, *value)), false;
-    const double found = value->get<double>();
-    if (!(found >= range.low && found <= range.high))
-      return fail(wrong_value(name(field),
-                              fmt::format("expected {}, found {}", expected_in(range, kind), json_excerpt(*value)))),
-             false;
-    into = found;
-    return true;
-  }
-
-  template <class Int>
-  bool integer(const char* field, Range range, Int& into) {
-    const Json* value = find(field);
-    if (value == nullptr) return false;
-    const bool whole = value->is_number() && std::trunc(value->get<double>()) == value->get<double>();
-    if (!whole) return fail(wrong_type(name(field), "an integer", *value)), false;
-    double found = 0;
-    if (!number(field, range, found, "an integer")) return false;
-    // Through double only what was written as 1e3 or 5.0: a seed has more digits than a double.
-    into = value->is_number_float() ? static_cast<Int>(found) : value->get<Int>();
-    return true;
-  }
-
-  bool boolean(const char* field, bool& into) {
-    const Json* value = find(field);
-    if (value == nullptr) return false;
-    if (!value->is_boolean()) return fail(wrong_type(name(field), "true or false", *value)), false;
-    into = value->get<bool>();
-    return true;
-  }
-
-  bool text(const char* field, std::string& into) {
-    const Json* value = find(field);
-    if (value == nullptr) return false;
-    if (!value->is_string()) return fail(wrong_type(name(field), "a string", *value)), false;
-    into = value->get<std::string>();
-    return true;
-  }
-
- private:
-  const Json& object_;
-  std::string path_;  // "messages[2]." or ""
-  std::optional<ApiError>& error_;
-};
 
 // Text, or an array of {"type": "text", "text": ".."} whose texts are joined as they are.
 void read_content(Fields& fields, std::optional<ApiError>& error, std::string& into) {
@@ -128,6 +45,8 @@ void read_content(Fields& fields, std::optional<ApiError>& error, std::string& i
   }
 }
 
+constexpr std::string_view kRoles = "\"system\", \"user\", \"assistant\" or \"tool\"";
+
 std::string spelled_role(std::string role) {
   return role == "developer" ? "system" : role;
 }
@@ -140,16 +59,14 @@ void read_message(const Json& json, const std::string& path, std::optional<ApiEr
   Fields fields(json, path + ".", error);
   std::string role;
   if (!fields.text("role", role))
-    return fields.fail(
-        wrong_value(path + ".role", "expected \"system\", \"user\" or \"assistant\", found nothing", "missing_field"));
+    return fields.fail(wrong_value(path + ".role", fmt::format("expected {}, found nothing", kRoles), "missing_field"));
   role = spelled_role(std::move(role));
-  if (role != "system" && role != "user" && role != "assistant")
-    return fields.fail(wrong_value(path + ".role",
-                                   "expected \"system\", \"user\" or \"assistant\", found " + json_excerpt(Json(role)),
-                                   "unsupported_value"));
-  const Json* calls = fields.find("tool_calls");
-  if (calls != nullptr && !calls->empty())
-    return fields.fail(wrong_value(path + ".tool_calls", "tool calls are not supported", "unsupported_parameter"));
+  if (role != "system" && role != "user" && role != "assistant" && role != "tool")
+    return fields.fail(wrong_value(
+        path + ".role", fmt::format("expected {}, found {}", kRoles, json_excerpt(Json(role))), "unsupported_value"));
+  if (role == "assistant") read_tool_calls(fields, error, message);
+  if (role == "tool" && !fields.text("tool_call_id", message.tool_call_id))
+    return fields.fail(wrong_value(path + ".tool_call_id", "expected a string, found nothing", "missing_field"));
   bool prefix = false;
   if (fields.boolean("prefix", prefix) && prefix)
     return fields.fail(wrong_value(path + ".prefix", "continuing a message is not supported", "unsupported_parameter"));
@@ -171,6 +88,7 @@ void read_messages(Fields& fields, std::optional<ApiError>& error, std::vector<C
   into.resize(messages->size());
   for (std::size_t i = 0; i < messages->size() && !error; ++i)
     read_message((*messages)[i], fmt::format("messages[{}]", i), error, into[i]);
+  order_results(into, error);
 }
 
 void read_sampling(Fields& fields, SamplingOptions& sampling) {
@@ -261,21 +179,16 @@ void refuse_unknown(Fields& fields, const Json& object) {
   }
 }
 
-// A string that names a choice of tools: without tools there is only one choice.
-void refuse_tool_choice(Fields& fields, const char* field) {
-  const Json* choice = fields.find(field);
-  if (choice != nullptr && *choice != "none" && *choice != "auto")
-    fields.fail(wrong_value(field, "not supported by this server", "unsupported_parameter"));
-}
-
 // What hadal does not do must not be ignored in silence when it would change the answer.
 void refuse_unsupported(Fields& fields) {
   int n = 1;
   fields.integer("n", {1, 1}, n);
-  for (const char* field : {"tools", "functions", "logit_bias"})
+  for (const char* field : {"functions", "logit_bias"})
     if (const Json* value = fields.find(field); value != nullptr && !value->empty())
       fields.fail(wrong_value(field, "not supported by this server", "unsupported_parameter"));
-  for (const char* field : {"tool_choice", "function_call"}) refuse_tool_choice(fields, field);
+  const Json* choice = fields.find("function_call");
+  if (choice != nullptr && *choice != "none" && *choice != "auto")
+    fields.fail(wrong_value("function_call", "not supported by this server", "unsupported_parameter"));
   for (const char* field : {"frequency_penalty", "presence_penalty", "top_logprobs"}) {
     double value = 0;
     if (fields.number(field, {-2, 20}, value) && value != 0)
@@ -342,6 +255,7 @@ std::variant<ChatRequest, ApiError> parse_chat_request(std::string_view body, co
   GenerationRequest& generation = request.generation;
   generation.sampling = model.sampling;
   read_messages(fields, error, generation.messages);
+  read_tools(fields, error, body, generation);
   read_sampling(fields, generation.sampling);
   read_stop(fields, generation.stop);
   read_length(fields, model.context_tokens, generation.max_tokens);

@@ -2,9 +2,9 @@
 //
 // Pure: bytes in, a request or one clear error out; fuzzed. It knows the OpenAI
 // and DeepSeek spelling of each field, and nothing about HTTP or connections.
-// Fields that would change the answer and that hadal does not have (tools,
-// logprobs, penalties, ...) are refused, as are unknown ones; fields that cannot
-// change it (user, metadata, ...) are ignored.
+// Fields that would change the answer and that hadal does not have (logprobs,
+// penalties, ...) are refused, as are unknown ones; fields that cannot change it
+// (user, metadata, ...) are ignored.
 // Threads: no state.
 #pragma once
 

@@ -39,7 +39,30 @@ Object timings_json(const Timings& timings) {
           {"decode_ms", milliseconds(timings.decode)}};
 }
 
+// Prompts carry no ids of calls, so any will do that differ: the answer's, and the place in it.
+std::string call_id(const AnswerId& id, int index) {
+  const std::size_t dash = id.id.find('-');
+  return fmt::format("call_{}_{}", dash == std::string::npos ? id.id : id.id.substr(dash + 1), index);
+}
+
+Object call_json(const AnswerId& id, const ToolCallDelta& call) {
+  return {{"id", call_id(id, call.index)},
+          {"type", "function"},
+          {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+}
+
+// The first delta of a call names it; the others add to its arguments.
+Object call_delta_json(const AnswerId& id, const ToolCallDelta& call) {
+  Object json = {{"index", call.index}};
+  if (call.name.empty())
+    json["function"] = {{"arguments", call.arguments}};
+  else
+    json.update(call_json(id, call));
+  return json;
+}
+
 const char* api_finish_reason(FinishReason reason) {
+  if (reason == FinishReason::tool_calls) return "tool_calls";
   return reason == FinishReason::length ? "length" : "stop";
 }
 
@@ -72,7 +95,8 @@ AnswerId new_answer_id(const std::string& model) {
 }
 
 bool is_answer(const Completion& completion) {
-  return completion.finish_reason == FinishReason::stop || completion.finish_reason == FinishReason::length;
+  return completion.finish_reason == FinishReason::stop || completion.finish_reason == FinishReason::length ||
+         completion.finish_reason == FinishReason::tool_calls;
 }
 
 ApiError error_of(const Completion& completion) {
@@ -87,7 +111,9 @@ ApiError error_of(const Completion& completion) {
 
 std::string completion_json(const AnswerId& id, const Completion& completion) {
   Object message = {{"role", "assistant"}, {"content", completion.text}};
+  if (completion.text.empty() && !completion.tool_calls.empty()) message["content"] = nullptr;
   if (!completion.reasoning.empty()) message["reasoning_content"] = completion.reasoning;
+  for (const ToolCallDelta& call : completion.tool_calls) message["tool_calls"].push_back(call_json(id, call));
   Object json = head(id, "chat.completion");
   json["choices"] = Object::array({{{"index", 0},
                                     {"message", std::move(message)},
@@ -111,6 +137,9 @@ std::string ChunkWriter::delta(const Delta& delta) const {
   if (!delta.reasoning.empty())
     events += sse_event(compact(chunk(id_, {{"reasoning_content", delta.reasoning}}, nullptr, usage_)));
   if (!delta.text.empty()) events += sse_event(compact(chunk(id_, {{"content", delta.text}}, nullptr, usage_)));
+  for (const ToolCallDelta& call : delta.tool_calls)
+    events +=
+        sse_event(compact(chunk(id_, {{"tool_calls", Object::array({call_delta_json(id_, call)})}}, nullptr, usage_)));
   return events;
 }
 

@@ -36,7 +36,7 @@ class ChunkWriter {
   ChunkWriter(AnswerId id, UsageChunk usage) : id_(std::move(id)), usage_(usage) {}
 
   std::string start() const;                               // says the role
-  std::string delta(const Delta& delta) const;             // reasoning before text; empty when both are
+  std::string delta(const Delta& delta) const;             // reasoning, text, calls; empty when all are
   std::string finish(const Completion& completion) const;  // finish_reason, usage if wished, [DONE]; or the error
 
  private:

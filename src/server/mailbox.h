@@ -25,8 +25,7 @@ class Mailbox {
   void push(const Delta& delta) {
     const std::lock_guard lock(mutex_);
     if (!wake_) return;
-    contents_.delta.reasoning += delta.reasoning;
-    contents_.delta.text += delta.text;
+    contents_.delta.append(delta);
     wake_once();
   }
 

@@ -55,6 +55,18 @@ SplitText ReasoningSplitter::flush() {
   return out;
 }
 
+SplitText ReasoningSplitter::end_thought() {
+  SplitText out;
+  if (in_reasoning()) {
+    out.reasoning = held_.substr(0, line_breaks_before(held_, held_.size()));
+  } else if (state_ != State::answer_begins) {
+    out.text = held_;
+  }
+  held_.clear();
+  state_ = State::answer;
+  return out;
+}
+
 bool ReasoningSplitter::step(SplitText& out) {
   const std::string_view held = held_;
   const auto drop = [&](std::size_t bytes, State next) {

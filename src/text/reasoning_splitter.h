@@ -33,6 +33,8 @@ class ReasoningSplitter {
 
   SplitText push(std::string_view text);
   SplitText flush();  // the end of the stream: what was held back
+  // What follows is answer, whatever was open: a token that is no text stands here.
+  SplitText end_thought();
 
   bool in_reasoning() const { return state_ == State::reasoning || state_ == State::reasoning_begins; }
 

@@ -30,7 +30,10 @@ void check_error(const ApiError& error) {
 void check_request(const GenerationRequest& request) {
   HADAL_CHECK(!request.messages.empty());
   for (const ChatMessage& message : request.messages) {
-    HADAL_CHECK(message.role == "system" || message.role == "user" || message.role == "assistant");
+    HADAL_CHECK(message.role == "system" || message.role == "user" || message.role == "assistant" ||
+                message.role == "tool");
+    if (message.tool_calls)
+      for (const ToolCall& call : *message.tool_calls) HADAL_CHECK(!call.name.empty());
     HADAL_CHECK(valid_utf8_bytes(message.content) == message.content.size());
     HADAL_CHECK(valid_utf8_bytes(message.reasoning_content) == message.reasoning_content.size());
   }
@@ -41,6 +44,7 @@ void check_request(const GenerationRequest& request) {
   HADAL_CHECK(request.max_tokens >= 0 && request.max_tokens < kContextTokens);
   HADAL_CHECK(request.stop.size() <= kMaxStopStrings);
   for (const std::string& stop : request.stop) HADAL_CHECK(!stop.empty());
+  HADAL_CHECK(!request.tools || (request.tools->is_array() && !request.tools->items().empty()));
   HADAL_CHECK(!request.raw_prompt && !request.on_delta && !request.on_done);
 }
 
@@ -54,7 +58,8 @@ void parse(std::string_view body) {
 // 0x80 to 0xBF: a field; from 0xC0: a value.
 std::string spelled(std::string_view data) {
   static constexpr std::string_view kFields[] = {"messages", "role", "content", "type", "text", "reasoning_content",
-                                                 "tool_calls", "prefix", "model", "temperature", "top_p", "top_k",
+                                                 "tool_calls", "tool_call_id", "function", "name", "arguments",
+                                                 "parameters", "id", "prefix", "model", "temperature", "top_p", "top_k",
                                                  "min_p", "seed", "stream", "stream_options", "include_usage", "stop",
                                                  "max_tokens", "max_completion_tokens", "thinking", "reasoning_effort",
                                                  // Refused unless they ask for nothing, or ignored.
@@ -66,7 +71,10 @@ std::string spelled(std::string_view data) {
       "\"system\"", "\"user\"", "\"assistant\"", "\"tool\"",
       // Pieces.
       "[", "]", "{", "}", ",", "},{", "\xC3\xA9", "{\"type\":\"text\",\"text\":\"a\"}",
-      "{\"role\":\"user\",\"content\":\"hi\"}"};
+      "{\"role\":\"user\",\"content\":\"hi\"}",
+      "{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{}}}",
+      "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}",
+      "{\"role\":\"tool\",\"tool_call_id\":\"a\",\"content\":\"r\"}"};
   std::string text;
   for (const char c : data) {
     const auto byte = static_cast<unsigned char>(c);

@@ -53,7 +53,7 @@ FakeAnswer FakeModel::answer_to(const GenerationRequest& request) const {
   if (!request.messages.empty())
     for (const FakeAnswer& other : script_.others)
       if (request.messages.back().content.find(other.asked) != std::string::npos) return other;
-  return {.asked = {}, .answer = script_.answer, .more_words = script_.more_words, .fails = script_.fails};
+  return {.asked = {}, .answer = script_.answer, .more_words = script_.more_words, .fails = script_.fails, .calls = {}};
 }
 
 void FakeModel::cancel(SequenceId id) {
@@ -120,16 +120,22 @@ bool FakeModel::step(Sequence& sequence) {
     delta.text = sequence.script.answer[at];
   } else if (at < sequence.script.answer.size() + sequence.script.more_words) {
     delta.text = "word ";
+  } else if (const std::size_t call = at - sequence.script.answer.size() - sequence.script.more_words;
+             call < sequence.script.calls.size()) {
+    delta.tool_calls = {sequence.script.calls[call]};
   } else {
-    return end(FinishReason::stop);
+    return end(sequence.script.calls.empty() ? FinishReason::stop : FinishReason::tool_calls);
   }
   if (sequence.next++ == 0) sequence.first_token = now;
   ++completion.usage.completion_tokens;
   ++totals_.completion_tokens;
   for (const std::string& stop : sequence.request.stop)
     if (delta.text.find(stop) != std::string::npos) return end(FinishReason::stop);
-  completion.reasoning += delta.reasoning;
-  completion.text += delta.text;
+  Delta whole{completion.reasoning, completion.text, std::move(completion.tool_calls)};
+  whole.append(delta);
+  completion.reasoning = std::move(whole.reasoning);
+  completion.text = std::move(whole.text);
+  completion.tool_calls = std::move(whole.tool_calls);
   if (sequence.request.on_delta) sequence.request.on_delta(delta);
   return true;
 }

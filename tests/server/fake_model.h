@@ -25,6 +25,7 @@ struct FakeAnswer {  // another answer, to questions with a certain word in them
   std::vector<std::string> answer{};
   std::size_t more_words = 0;
   bool fails = false;
+  std::vector<ToolCallDelta> calls{};  // after the words, a token each
 };
 
 struct FakeScript {
