@@ -80,7 +80,7 @@ Result<WeightModel> open_weights(const std::string& model, Arithmetic arithmetic
     return read_rows_f32(weights, tensor, config, first_row, rows, out);
   };
   const auto scales = [&](const TensorSpec& tensor) { return read_block_scales(weights, tensor, config); };
-  HADAL_ASSIGN(opened.transformer, Transformer::load(config, read, make_compute(*opened.pool, arithmetic), scales));
+  HADAL_ASSIGN(opened.transformer, Transformer::load(config, {.read = read, .scales = scales}, make_compute(*opened.pool, arithmetic)));
   opened.forward = std::make_unique<TransformerModel>(*opened.transformer);
   return opened;
 }

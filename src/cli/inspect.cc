@@ -48,9 +48,6 @@ const char* name_of(TopkMethod value) {
       return "noaux_tc";
   }
 }
-const char* name_of(ModelType value) {
-  return value == ModelType::deepseek_v2 ? "deepseek_v2" : "deepseek_v3";
-}
 
 std::string moe_text(const ModelConfig& c) {
   std::string text =

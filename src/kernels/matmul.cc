@@ -108,6 +108,19 @@ void unpack_panel(const KernelTable& kernels, const StoredRows& piece, int row, 
     kernels.pack_rows_bf16(values, inputs, n, inputs, panel);
 }
 
+// All of a transposed piece as floats [inputs, outputs of the piece].
+void unpack_transposed(const KernelTable& kernels, const StoredRows& piece, int inputs, float* values) {
+  const StoredKernels* stored = kernels.stored(piece.dtype);
+  for (int i = 0; i < inputs; ++i) {
+    const std::byte* row = piece.data + static_cast<std::size_t>(i) * piece.row_bytes;
+    float* to = values + static_cast<std::ptrdiff_t>(i) * piece.outputs;
+    if (stored)
+      stored->values(row, piece.outputs, to);
+    else
+      convert_to_f32(piece.dtype, row, static_cast<std::size_t>(piece.outputs), to);
+  }
+}
+
 // Panel by panel through the ordinary product.
 template <class E>
 void run_many_stored(const KernelTable& kernels, const MatmulJob& job, const Part& part, const StoredRows& piece,
@@ -117,7 +130,8 @@ void run_many_stored(const KernelTable& kernels, const MatmulJob& job, const Par
   const std::size_t x_bytes =
                         aligned(static_cast<std::size_t>(part.rows) * static_cast<std::size_t>(stride) * sizeof(E)),
                     panel_bytes = aligned(static_cast<std::size_t>(stride) * kPanelWidth * sizeof(E)),
-                    value_bytes = kernels.stored(piece.dtype) ? 0 : static_cast<std::size_t>(inputs) * kPanelWidth * 4;
+                    value_bytes = static_cast<std::size_t>(inputs) * 4 *
+                                  static_cast<std::size_t>(piece.transposed ? piece.outputs : kPanelWidth);
   std::byte* scratch = thread_scratch(x_bytes + panel_bytes + value_bytes);
   E* x = reinterpret_cast<E*>(scratch);
   E* panel = reinterpret_cast<E*>(scratch + x_bytes);
@@ -129,9 +143,15 @@ void run_many_stored(const KernelTable& kernels, const MatmulJob& job, const Par
     else
       kernels.narrow_row(source_row(job, part.row + i), inputs, stride, x + static_cast<std::ptrdiff_t>(i) * stride);
   }
+  if (piece.transposed) unpack_transposed(kernels, piece, inputs, values);
   for (int output = 0; output < outputs; output += kPanelWidth) {
-    const int n = std::min(kPanelWidth, outputs - output);
-    unpack_panel<E>(kernels, piece, first + output - piece.first_output, n, inputs, panel, values);
+    const int n = std::min(kPanelWidth, outputs - output), row = first + output - piece.first_output;
+    if (!piece.transposed)
+      unpack_panel<E>(kernels, piece, row, n, inputs, panel, values);
+    else if constexpr (kFloat)
+      kernels.interleave_f32(values + row, piece.outputs, nullptr, inputs, n, kPanelWidth, panel);
+    else
+      kernels.interleave_bf16(values + row, piece.outputs, nullptr, inputs, n, kPanelWidth, panel);
     float* y = job.y + part.row * job.y_stride + first + output;
     if constexpr (kFloat)
       kernels.gemm_f32(part.rows, n, inputs, x, stride, panel, y, job.y_stride, job.accumulate);
@@ -148,7 +168,7 @@ void run_stored(const KernelTable& kernels, const MatmulJob& job, const Part& pa
     if (first >= last) continue;
     if (exact)
       run_many_stored<float>(kernels, job, part, piece, first, last - first);
-    else if (part.rows <= kFewRows && kernels.stored(piece.dtype))
+    else if (part.rows <= kFewRows && !piece.transposed && kernels.stored(piece.dtype))
       run_few_stored(kernels, job, part, piece, first, last - first);
     else
       run_many_stored<std::uint16_t>(kernels, job, part, piece, first, last - first);
@@ -227,20 +247,15 @@ int PackedMatrix::panels() const noexcept {
 std::size_t PackedMatrix::bytes() const noexcept {
   if (!stored_.empty()) {
     std::size_t sum = 0;
-    for (const StoredRows& piece : stored_) sum += static_cast<std::size_t>(piece.outputs) * piece.row_bytes;
+    for (const StoredRows& piece : stored_)
+      sum += static_cast<std::size_t>(piece.transposed ? inputs_ : piece.outputs) * piece.row_bytes;
     return sum;
   }
   return static_cast<std::size_t>(panels()) * panel_bytes();
 }
 
 void PackedMatrix::allocate(Arithmetic arithmetic, int outputs, int inputs) {
-  HADAL_CHECK(outputs > 0 && inputs > 0);
-  std::free(data_);
-  arithmetic_ = arithmetic;
-  outputs_ = outputs;
-  inputs_ = inputs;
-  stored_.clear();
-  scales_P_.clear();
+  declare(arithmetic, outputs, inputs);
   data_ = static_cast<std::byte*>(std::aligned_alloc(64, (bytes() + 63) / 64 * 64));
   if (!data_) throw std::bad_alloc();
   std::memset(data_, 0, bytes());
@@ -249,13 +264,20 @@ void PackedMatrix::allocate(Arithmetic arithmetic, int outputs, int inputs) {
 void PackedMatrix::refer(Arithmetic arithmetic, int outputs, int inputs, std::span<const StoredRows> pieces) {
   for (const StoredRows& piece : pieces)
     HADAL_CHECK(piece.first_output % kPanelWidth == 0 && piece.first_output + piece.outputs <= outputs &&
-                piece.row_bytes == size_bytes(piece.dtype, static_cast<std::size_t>(inputs)));
+                piece.row_bytes ==
+                    size_bytes(piece.dtype, static_cast<std::size_t>(piece.transposed ? piece.outputs : inputs)));
+  declare(arithmetic, outputs, inputs);
+  stored_.assign(pieces.begin(), pieces.end());
+}
+
+void PackedMatrix::declare(Arithmetic arithmetic, int outputs, int inputs) {
+  HADAL_CHECK(outputs > 0 && inputs > 0);
   std::free(std::exchange(data_, nullptr));
   arithmetic_ = arithmetic;
   outputs_ = outputs;
   inputs_ = inputs;
+  stored_.clear();
   scales_P_.clear();
-  stored_.assign(pieces.begin(), pieces.end());
 }
 
 void PackedMatrix::set_scales(int first_panel, std::vector<float> scales) {

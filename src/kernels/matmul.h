@@ -22,6 +22,7 @@ struct StoredRows {
   const std::byte* data;  // [outputs] rows of row_bytes
   std::size_t row_bytes;
   int first_output, outputs;  // where they stand in W; first_output is a multiple of 32
+  bool transposed = false;    // the file's rows are inputs of W: [inputs] rows of `outputs` values
 };
 
 // A weight matrix W [outputs, inputs]: in panels of 32 outputs (kernel_table.h), float32 or bf16 by arithmetic; or
@@ -38,9 +39,13 @@ class PackedMatrix {
   PackedMatrix& operator=(PackedMatrix&& other) noexcept;
 
   void allocate(Arithmetic arithmetic, int outputs, int inputs);  // all zero
+  // The shape alone, until allocate() or refer() gives it contents.
+  void declare(Arithmetic arithmetic, int outputs, int inputs);
+  void allocate() { allocate(arithmetic_, outputs_, inputs_); }
   // Takes W from where it lies; outputs that no piece holds stay untouched by products. In fast arithmetic a few rows
   // are multiplied in 8 bits, more of them in bf16; exact arithmetic gives the bits of packed float32 weights.
   void refer(Arithmetic arithmetic, int outputs, int inputs, std::span<const StoredRows> pieces);
+  void refer(std::span<const StoredRows> pieces) { refer(arithmetic_, outputs_, inputs_, pieces); }
   std::span<const StoredRows> stored() const noexcept { return stored_; }  // empty: packed
   bool empty() const noexcept { return outputs_ == 0; }
   int outputs() const noexcept { return outputs_; }

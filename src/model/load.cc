@@ -38,8 +38,10 @@ Result<std::unique_ptr<Transformer>> load_transformer(const std::filesystem::pat
     return Done{};
   };
   try {
-    return Transformer::load(config, read, compute,
-                             [&](const TensorSpec& tensor) { return read_block_scales(weights, tensor, config); });
+    return Transformer::load(
+        config,
+        {.read = read, .scales = [&](const TensorSpec& tensor) { return read_block_scales(weights, tensor, config); }},
+        compute);
   } catch (const std::bad_alloc&) {
     return Error{ErrorKind::out_of_memory, fmt::format("{}: the weights of {} parameters do not fit into memory",
                                                        directory.string(), parameters_read(config))};
