@@ -335,7 +335,7 @@ const char* finish_reason_name(FinishReason reason) {
 
 Result<std::unique_ptr<ChatModel>> ChatModel::open(const std::string& model, const OpenOptions& options) {
   HADAL_ASSIGN(TextModel text, open_text(model));
-  HADAL_ASSIGN(GenerationConfig defaults, read_generation_config(text.location.directory));
+  HADAL_ASSIGN(GenerationConfig defaults, read_generation_config(text.location.path));
   HADAL_ASSIGN(WeightModel weights,
                open_weights(model, options.exact ? Arithmetic::exact : Arithmetic::fast, options.threads));
   HADAL_RETURN_IF_ERROR(check_vocabulary(text, weights.config()));
