@@ -375,7 +375,7 @@ const char* finish_reason_name(FinishReason reason) {
 
 Result<std::unique_ptr<ChatModel>> ChatModel::open(const std::string& model, const OpenOptions& options) {
   HADAL_ASSIGN(TextModel text, open_text(model, options.format));
-  HADAL_ASSIGN(GenerationConfig defaults, read_generation_config(text.location.directory, card_sampling(text.format)));
+  HADAL_ASSIGN(GenerationConfig defaults, read_generation_config(text.location.path, card_sampling(text.format)));
   HADAL_ASSIGN(WeightModel weights,
                open_weights(model, options.exact ? Arithmetic::exact : Arithmetic::fast, options.threads));
   HADAL_RETURN_IF_ERROR(check_vocabulary(text, weights.config()));

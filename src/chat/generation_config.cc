@@ -66,9 +66,8 @@ Result<GenerationConfig> parse_generation_config(std::string_view text, std::str
   return config;
 }
 
-Result<GenerationConfig> read_generation_config(const std::filesystem::path& directory,
-                                                const SamplingOptions& otherwise) {
-  const auto path = directory / "generation_config.json";
+Result<GenerationConfig> read_generation_config(const std::filesystem::path& model, const SamplingOptions& otherwise) {
+  const auto path = model / "generation_config.json";
   const auto text = read_text_file(path);
   if (text.ok()) return parse_generation_config(*text, path.string(), otherwise);
   if (text.error().kind == ErrorKind::not_found) return GenerationConfig{.sampling = otherwise, .eos_token_ids = {}};

@@ -21,7 +21,7 @@ Result<GenerationConfig> parse_generation_config(std::string_view json, std::str
                                                  const SamplingOptions& otherwise = {});
 
 // Without a file: `otherwise`.
-Result<GenerationConfig> read_generation_config(const std::filesystem::path& directory,
+Result<GenerationConfig> read_generation_config(const std::filesystem::path& model,
                                                 const SamplingOptions& otherwise = {});
 
 // Whether these options can be sampled with; the error names the first that cannot.

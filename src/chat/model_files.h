@@ -10,9 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "base/progress.h"
 #include "base/result.h"
 #include "engine/forward_model.h"
-#include "spec/model_config.h"
+#include "spec/open_checkpoint.h"
 #include "text/chat_format.h"
 #include "text/tokenizer.h"
 
@@ -21,14 +22,19 @@ namespace hadal {
 inline constexpr const char* kBuiltInModel = "abyss";
 
 struct ModelLocation {
-  std::filesystem::path directory;
-  std::string name;  // "abyss", or the directory's last part
+  std::filesystem::path path;  // a directory, or a .gguf file
+  std::string name;            // "abyss", or the path's last part
 };
 
-// A directory, or a built-in name, looked for in models/ beside the source tree that the running program was built in,
-// in ../share/hadal/models beside an installed one, and in the source tree it was compiled from.
+// A directory; a .gguf file; a built-in name, looked for in models/ beside the source tree that the running program was
+// built in, in ../share/hadal/models beside an installed one, and in the source tree it was compiled from; or an id such
+// as deepseek-ai/DeepSeek-V2-Lite-Chat, whose snapshot lies in the local Hugging Face cache.
 Result<ModelLocation> find_model(const std::string& model);
 std::vector<std::filesystem::path> built_in_directories();  // in the order they are searched
+std::filesystem::path hugging_face_cache();  // $HF_HUB_CACHE, $HF_HOME/hub or ~/.cache/huggingface/hub
+
+// Of a directory or a .gguf file.
+Result<Tokenizer> open_tokenizer(const std::filesystem::path& path);
 
 // Tokenizer and chat format, without weights.
 struct TextModel {
@@ -40,9 +46,10 @@ struct TextModel {
 // `format` by name; empty: recognised.
 Result<TextModel> open_text(const std::string& model, const std::string& format = {});
 
-// config.json and weights, in memory and ready to compute.
+// Config and weights, ready to compute.
 struct WeightModel {
   ModelLocation location;
+  Checkpoint checkpoint;  // its files stay mapped: weights in blocks are used as they lie there
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Transformer> transformer;
   std::unique_ptr<TransformerModel> forward;  // the engine's view of it
@@ -51,6 +58,7 @@ struct WeightModel {
 };
 
 // threads 0: all this process may use.
-Result<WeightModel> open_weights(const std::string& model, Arithmetic arithmetic, int threads);
+Result<WeightModel> open_weights(const std::string& model, Arithmetic arithmetic, int threads,
+                                 ProgressSink progress = ProgressSink::none());
 
 }  // namespace hadal

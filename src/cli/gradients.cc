@@ -19,7 +19,7 @@ Status run_gradients(const GradientsOptions& options) {
   HADAL_ASSIGN(const ModelLocation model, find_model(options.model));
   HADAL_ASSIGN(const std::vector<TokenId> tokens, read_tokens_file(options.tokens_file));
   ThreadPool pool(options.threads);
-  HADAL_ASSIGN(const double loss, write_gradients(model.directory, tokens, pool, options.out));
+  HADAL_ASSIGN(const double loss, write_gradients(model.path, tokens, pool, options.out));
   fmt::print("{{\"loss\": {:.9g}, \"tokens\": {}}}\n", loss, tokens.size());
   return Done{};
 }

@@ -48,9 +48,6 @@ const char* name_of(TopkMethod value) {
       return "noaux_tc";
   }
 }
-const char* name_of(ModelType value) {
-  return value == ModelType::deepseek_v2 ? "deepseek_v2" : "deepseek_v3";
-}
 
 std::string moe_text(const ModelConfig& c) {
   std::string text =
@@ -142,14 +139,14 @@ Json layers_json(const ModelFacts& facts) {
   return layers;
 }
 
-Json facts_json(const std::string& directory, const ModelFacts& facts) {
+Json facts_json(const std::string& path, const ModelFacts& facts) {
   const ModelConfig& c = facts.config;
   Json parts = Json::object(), kinds = Json::object();
   for (const PartFacts& part : facts.parts)
     parts[part.name] = {{"parameters", part.parameters}, {"active", part.active}, {"bytes", part.bytes}};
   for (const auto& [kind, sum] : facts.stored_by_kind) kinds[kind] = {{"tensors", sum.tensors}, {"bytes", sum.bytes}};
   return {
-      {"directory", directory},
+      {"path", path},
       {"model_type", name_of(c.model_type)},
       {"vocab_size", c.vocab_size},
       {"hidden_size", c.hidden_size},
@@ -189,9 +186,9 @@ Json facts_json(const std::string& directory, const ModelFacts& facts) {
 
 Status run_inspect(const InspectOptions& options) {
   HADAL_ASSIGN(const ModelLocation location, find_model(options.model));
-  HADAL_ASSIGN(const ModelFacts facts, gather_model_facts(location.directory));
+  HADAL_ASSIGN(const ModelFacts facts, gather_model_facts(location.path));
   if (options.json)
-    write_out(facts_json(location.directory.string(), facts).dump(-1, ' ', false, Json::error_handler_t::replace) +
+    write_out(facts_json(location.path.string(), facts).dump(-1, ' ', false, Json::error_handler_t::replace) +
               "\n");
   else
     print_picture(printable(location.name), facts);

@@ -90,7 +90,7 @@ Status write_json(Scorer& scorer, const LogitsOptions& options, const std::vecto
 
 Status run_logits(LogitsOptions& options) {
   HADAL_ASSIGN(const ModelLocation location, find_model(options.model));
-  HADAL_ASSIGN(const ModelConfig config, read_model_config(location.directory));
+  HADAL_ASSIGN(const ModelConfig config, read_checkpoint_config(location.path));
   if (!options.tokens_file.empty()) {
     HADAL_ASSIGN(options.tokens, read_tokens_file(options.tokens_file));
   }

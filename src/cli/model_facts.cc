@@ -4,8 +4,7 @@
 #include <array>
 #include <set>
 
-#include "formats/safetensors.h"
-#include "spec/checkpoint.h"
+#include "spec/open_checkpoint.h"
 
 namespace hadal {
 namespace {
@@ -96,11 +95,11 @@ void count_parts(const TensorSource& files, ModelFacts& facts) {
 
 }  // namespace
 
-Result<ModelFacts> gather_model_facts(const std::filesystem::path& directory) {
+Result<ModelFacts> gather_model_facts(const std::filesystem::path& path) {
   ModelFacts facts;
-  HADAL_ASSIGN(facts.config, read_model_config(directory));
-  HADAL_ASSIGN(const Safetensors files, Safetensors::open(directory));
-  HADAL_RETURN_IF_ERROR(check_checkpoint(files, facts.config, MtpLayers::leave_out));
+  HADAL_ASSIGN(const Checkpoint checkpoint, open_checkpoint(path));
+  facts.config = checkpoint.config;
+  const TensorSource& files = *checkpoint.tensors;
 
   const ModelConfig& c = facts.config;
   facts.layers = layer_runs(c);

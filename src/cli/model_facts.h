@@ -46,6 +46,6 @@ struct ModelFacts {
 };
 
 // Errors: of config.json, of the files, and whatever tensor is absent or of the wrong shape.
-Result<ModelFacts> gather_model_facts(const std::filesystem::path& directory);
+Result<ModelFacts> gather_model_facts(const std::filesystem::path& path);
 
 }  // namespace hadal

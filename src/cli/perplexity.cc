@@ -111,9 +111,9 @@ Status run_perplexity(const PerplexityOptions& options) {
   const std::string model_name = options.model_and_file.size() == 2 ? options.model_and_file[0] : kBuiltInModel;
   const std::string& file = options.model_and_file.back();
   HADAL_ASSIGN(const ModelLocation location, find_model(model_name));
-  HADAL_ASSIGN(const ModelConfig config, read_model_config(location.directory));
+  HADAL_ASSIGN(const ModelConfig config, read_checkpoint_config(location.path));
   HADAL_ASSIGN(const int context, choose_context(options, config));
-  HADAL_ASSIGN(const Tokenizer tokenizer, Tokenizer::from_directory(location.directory));
+  HADAL_ASSIGN(const Tokenizer tokenizer, open_tokenizer(location.path));
   HADAL_ASSIGN(const std::vector<TokenId> tokens, read_text_tokens(file, tokenizer, config));
   const std::optional<TokenId> bos = tokenizer.adds_bos() ? tokenizer.bos() : std::nullopt;
   if (tokens.size() < (bos ? 1u : 2u))

@@ -23,7 +23,7 @@ Result<const ChatFormat*> choose_format(const RenderCommandOptions& options, con
 
 Status run_render(const RenderCommandOptions& options) {
   HADAL_ASSIGN(const ModelLocation location, find_model(options.model));
-  HADAL_ASSIGN(const Tokenizer tokenizer, Tokenizer::from_directory(location.directory));
+  HADAL_ASSIGN(const Tokenizer tokenizer, open_tokenizer(location.path));
   HADAL_ASSIGN(const ChatFormat* const format, choose_format(options, location, tokenizer));
   HADAL_ASSIGN(const std::string body, read_standard_input());
   HADAL_ASSIGN(const std::string rendered, render_json(tokenizer, *format, body));

@@ -63,7 +63,7 @@ Status decode(const TokenizeOptions& options, const Tokenizer& tokenizer, std::s
 
 Status run_tokenize(const TokenizeOptions& options) {
   HADAL_ASSIGN(const ModelLocation location, find_model(options.model));
-  HADAL_ASSIGN(const Tokenizer tokenizer, Tokenizer::from_directory(location.directory));
+  HADAL_ASSIGN(const Tokenizer tokenizer, open_tokenizer(location.path));
   HADAL_ASSIGN(const std::string text, read_standard_input());
   return options.decode ? decode(options, tokenizer, text) : encode(options, tokenizer, text);
 }

@@ -22,6 +22,7 @@ std::string header_of(std::span<const TensorDeclaration> tensors, const std::map
   for (const TensorDeclaration& tensor : tensors) {
     HADAL_CHECK(names.insert(tensor.name).second);
     const std::uint64_t end = offset + tensor.data_bytes();
+    HADAL_CHECK(!is_block(tensor.dtype));  // safetensors has none
     // push_back of pairs would search; here the object's own vector grows, which keeps 90,000 tensors linear.
     header.get_ref<nlohmann::ordered_json::object_t&>().push_back(
         {tensor.name, {{"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}}});
@@ -33,16 +34,6 @@ std::string header_of(std::span<const TensorDeclaration> tensors, const std::map
 }
 
 }  // namespace
-
-std::uint64_t TensorDeclaration::data_bytes() const {
-  HADAL_CHECK(!is_block(dtype));  // safetensors has none
-  std::uint64_t bytes = static_cast<std::uint64_t>(block_bytes(dtype));
-  for (std::int64_t dimension : shape) {
-    HADAL_CHECK(dimension >= 0);
-    HADAL_CHECK(!__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(dimension), &bytes));
-  }
-  return bytes;
-}
 
 Result<SafetensorsFileWriter> SafetensorsFileWriter::create(const std::filesystem::path& path,
                                                             std::span<const TensorDeclaration> tensors,

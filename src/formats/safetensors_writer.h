@@ -15,17 +15,9 @@
 
 #include "base/atomic_file.h"
 #include "base/result.h"
-#include "base/dtype.h"
+#include "formats/tensor_source.h"
 
 namespace hadal {
-
-struct TensorDeclaration {
-  std::string name;
-  DType dtype = DType::f32;
-  std::vector<std::int64_t> shape;
-
-  std::uint64_t data_bytes() const;
-};
 
 // One file.
 class SafetensorsFileWriter {

@@ -36,6 +36,15 @@ class TensorSource {
   virtual std::string_view subject() const = 0;
 };
 
+// A tensor that is going to be written.
+struct TensorDeclaration {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<std::int64_t> shape;
+
+  std::uint64_t data_bytes() const;
+};
+
 // "[64, 2048]".
 std::string shape_text(std::span<const std::int64_t> shape);
 

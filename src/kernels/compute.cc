@@ -13,10 +13,16 @@ struct Feature {
 };
 
 // As the options of simd/isa_*.cc in CMakeLists.txt.
-constexpr Feature kAvx2Features[] = {{"avx2", &Processor::avx2}, {"fma", &Processor::fma}};
+constexpr Feature kAvx2Features[] = {{"avx2", &Processor::avx2}, {"fma", &Processor::fma}, {"f16c", &Processor::f16c}};
 constexpr Feature kAvx512Features[] = {
-    {"avx512f", &Processor::avx512f},   {"avx512bw", &Processor::avx512bw}, {"avx512vl", &Processor::avx512vl},
-    {"avx512dq", &Processor::avx512dq}, {"fma", &Processor::fma},           {"avx512_bf16", &Processor::avx512_bf16},
+    {"avx512f", &Processor::avx512f},
+    {"avx512bw", &Processor::avx512bw},
+    {"avx512vl", &Processor::avx512vl},
+    {"avx512dq", &Processor::avx512dq},
+    {"fma", &Processor::fma},
+    {"avx512_bf16", &Processor::avx512_bf16},
+    {"avx512_vnni", &Processor::avx512_vnni},
+    {"f16c", &Processor::f16c},
 };
 
 struct Choice {
@@ -74,11 +80,13 @@ Processor this_processor() {
   __builtin_cpu_init();
   return {.avx2 = __builtin_cpu_supports("avx2") != 0,
           .fma = __builtin_cpu_supports("fma") != 0,
+          .f16c = __builtin_cpu_supports("f16c") != 0,
           .avx512f = __builtin_cpu_supports("avx512f") != 0,
           .avx512bw = __builtin_cpu_supports("avx512bw") != 0,
           .avx512vl = __builtin_cpu_supports("avx512vl") != 0,
           .avx512dq = __builtin_cpu_supports("avx512dq") != 0,
-          .avx512_bf16 = __builtin_cpu_supports("avx512bf16") != 0};
+          .avx512_bf16 = __builtin_cpu_supports("avx512bf16") != 0,
+          .avx512_vnni = __builtin_cpu_supports("avx512vnni") != 0};
 }
 
 Result<const KernelTable*> require_kernels(Isa isa, const Processor& processor) {

@@ -34,8 +34,8 @@ Result<Compute> make_compute(ThreadPool& pool, Arithmetic arithmetic, Isa isa);
 
 // What the kernels ask of a processor, and what one has; the names are those of /proc/cpuinfo.
 struct Processor {
-  bool avx2 = false, fma = false;
-  bool avx512f = false, avx512bw = false, avx512vl = false, avx512dq = false, avx512_bf16 = false;
+  bool avx2 = false, fma = false, f16c = false;
+  bool avx512f = false, avx512bw = false, avx512vl = false, avx512dq = false, avx512_bf16 = false, avx512_vnni = false;
 };
 Processor this_processor();
 

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/dtype.h"
 #include "kernels/compute.h"
 
 namespace hadal {
@@ -62,6 +63,24 @@ struct AbsorbedTile {
   std::byte* scratch;  // absorbed_scratch_bytes()
 };
 
+// A row of x in eight bits, for products with stored blocks. Padded with zeros to a multiple of 256 values.
+struct CodedRow {
+  std::int8_t* codes;  // [k]
+  float* lane_scales;  // [k / 4] the scale of each four codes
+  float* sums;         // [k / 16] scale times sum of each sixteen codes
+};
+
+// Weights in the blocks of one type, row by row as their file stores them (base/block_formats.h).
+struct StoredKernels {
+  void (*values)(const std::byte* row, int k, float* out);  // bit for bit what dequantise() gives
+  // n <= 32 rows to one panel.
+  void (*panel_f32)(const std::byte* rows, std::size_t row_bytes, int n, int k, float* panel);
+  void (*panel_bf16)(const std::byte* rows, std::size_t row_bytes, int n, int k, std::uint16_t* panel);
+  // y[r * y_stride + j] (+)= row j of n · x[r] of m: each row of W is unpacked once for eight of x.
+  void (*dot)(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, int m, float* y,
+              std::ptrdiff_t y_stride, bool accumulate);
+};
+
 struct KernelTable {
   Isa isa;
 
@@ -89,6 +108,10 @@ struct KernelTable {
                          float* to);
   void (*interleave_bf16)(const float* from, std::ptrdiff_t stride, const std::int32_t* rows, int k, int n, int width,
                           std::uint16_t* to);
+
+  // Null: a type without kernels of its own.
+  const StoredKernels* (*stored)(DType dtype);
+  void (*code_row)(const float* x, int k, const CodedRow& to);
 
   void (*attention_f32)(const AttentionTile&);
   void (*attention_bf16)(const AttentionTile&);

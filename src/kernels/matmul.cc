@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -53,16 +54,135 @@ void add_parts(int job, int rows, int columns, int threads, std::vector<Part>& p
       parts.push_back({job, row, std::min(row_block, rows - row), column, std::min(column_block, columns - column)});
 }
 
+// Up to this many rows, 8-bit products that unpack a row of W once for eight of x beat panels, whose making must be
+// spread over many rows (V2-Lite's shapes in Q4_K on a Zen 4 core: see docs/kernels.md).
+constexpr int kFewRows = 16;
+
+const float* source_row(const MatmulJob& job, int row) {
+  return job.x + (job.x_rows ? job.x_rows[row] : row) * job.x_stride;
+}
+
+std::size_t aligned(std::size_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
+
+// The rows of x in 8 bits, then all outputs of the part, piece by piece.
+void run_few_stored(const KernelTable& kernels, const MatmulJob& job, const Part& part, const StoredRows& piece,
+                    int first, int outputs) {
+  const int inputs = job.weights->inputs();
+  const std::size_t padded = static_cast<std::size_t>((inputs + 255) / 256 * 256);
+  const std::size_t row_bytes = padded + padded + aligned(padded / 4);
+  std::byte* scratch = thread_scratch(static_cast<std::size_t>(part.rows) * row_bytes);
+  CodedRow x[kFewRows];
+  for (int i = 0; i < part.rows; ++i) {
+    std::byte* at = scratch + static_cast<std::size_t>(i) * row_bytes;
+    x[i] = {.codes = reinterpret_cast<std::int8_t*>(at),
+            .lane_scales = reinterpret_cast<float*>(at + padded),
+            .sums = reinterpret_cast<float*>(at + 2 * padded)};
+    kernels.code_row(source_row(job, part.row + i), inputs, x[i]);
+  }
+  kernels.stored(piece.dtype)
+      ->dot(piece.data + static_cast<std::size_t>(first - piece.first_output) * piece.row_bytes, piece.row_bytes,
+            outputs, inputs, x, part.rows, job.y + part.row * job.y_stride + first, job.y_stride, job.accumulate);
+}
+
+// n rows of a piece to a panel of floats or bf16; types without kernels of their own by their definition.
+template <class E>
+void unpack_panel(const KernelTable& kernels, const StoredRows& piece, int row, int n, int inputs, E* panel,
+                  float* values) {
+  constexpr bool kFloat = std::is_same_v<E, float>;
+  const std::byte* rows = piece.data + static_cast<std::size_t>(row) * piece.row_bytes;
+  if (const StoredKernels* stored = kernels.stored(piece.dtype)) {
+    if constexpr (kFloat)
+      stored->panel_f32(rows, piece.row_bytes, n, inputs, panel);
+    else
+      stored->panel_bf16(rows, piece.row_bytes, n, inputs, panel);
+    return;
+  }
+  for (int i = 0; i < n; ++i)
+    convert_to_f32(piece.dtype, rows + static_cast<std::size_t>(i) * piece.row_bytes, static_cast<std::size_t>(inputs),
+                   values + static_cast<std::ptrdiff_t>(i) * inputs);
+  if constexpr (kFloat)
+    kernels.pack_rows_f32(values, inputs, n, inputs, panel);
+  else
+    kernels.pack_rows_bf16(values, inputs, n, inputs, panel);
+}
+
+// All of a transposed piece as floats [inputs, outputs of the piece].
+void unpack_transposed(const KernelTable& kernels, const StoredRows& piece, int inputs, float* values) {
+  const StoredKernels* stored = kernels.stored(piece.dtype);
+  for (int i = 0; i < inputs; ++i) {
+    const std::byte* row = piece.data + static_cast<std::size_t>(i) * piece.row_bytes;
+    float* to = values + static_cast<std::ptrdiff_t>(i) * piece.outputs;
+    if (stored)
+      stored->values(row, piece.outputs, to);
+    else
+      convert_to_f32(piece.dtype, row, static_cast<std::size_t>(piece.outputs), to);
+  }
+}
+
+// Panel by panel through the ordinary product.
+template <class E>
+void run_many_stored(const KernelTable& kernels, const MatmulJob& job, const Part& part, const StoredRows& piece,
+                     int first, int outputs) {
+  constexpr bool kFloat = std::is_same_v<E, float>;
+  const int inputs = job.weights->inputs(), stride = padded_inputs(job.weights->arithmetic(), inputs);
+  const std::size_t x_bytes =
+                        aligned(static_cast<std::size_t>(part.rows) * static_cast<std::size_t>(stride) * sizeof(E)),
+                    panel_bytes = aligned(static_cast<std::size_t>(stride) * kPanelWidth * sizeof(E)),
+                    value_bytes = static_cast<std::size_t>(inputs) * 4 *
+                                  static_cast<std::size_t>(piece.transposed ? piece.outputs : kPanelWidth);
+  std::byte* scratch = thread_scratch(x_bytes + panel_bytes + value_bytes);
+  E* x = reinterpret_cast<E*>(scratch);
+  E* panel = reinterpret_cast<E*>(scratch + x_bytes);
+  float* values = reinterpret_cast<float*>(scratch + x_bytes + panel_bytes);
+  for (int i = 0; i < part.rows; ++i) {
+    if constexpr (kFloat)
+      std::memcpy(x + static_cast<std::ptrdiff_t>(i) * stride, source_row(job, part.row + i),
+                  static_cast<std::size_t>(inputs) * 4);
+    else
+      kernels.narrow_row(source_row(job, part.row + i), inputs, stride, x + static_cast<std::ptrdiff_t>(i) * stride);
+  }
+  if (piece.transposed) unpack_transposed(kernels, piece, inputs, values);
+  for (int output = 0; output < outputs; output += kPanelWidth) {
+    const int n = std::min(kPanelWidth, outputs - output), row = first + output - piece.first_output;
+    if (!piece.transposed)
+      unpack_panel<E>(kernels, piece, row, n, inputs, panel, values);
+    else if constexpr (kFloat)
+      kernels.interleave_f32(values + row, piece.outputs, nullptr, inputs, n, kPanelWidth, panel);
+    else
+      kernels.interleave_bf16(values + row, piece.outputs, nullptr, inputs, n, kPanelWidth, panel);
+    float* y = job.y + part.row * job.y_stride + first + output;
+    if constexpr (kFloat)
+      kernels.gemm_f32(part.rows, n, inputs, x, stride, panel, y, job.y_stride, job.accumulate);
+    else
+      kernels.gemm_bf16(part.rows, n, inputs, x, stride, panel, y, job.y_stride, job.accumulate);
+  }
+}
+
+void run_stored(const KernelTable& kernels, const MatmulJob& job, const Part& part) {
+  const bool exact = job.weights->arithmetic() == Arithmetic::exact;
+  for (const StoredRows& piece : job.weights->stored()) {
+    const int first = std::max(part.column, piece.first_output),
+              last = std::min(part.column + part.columns, piece.first_output + piece.outputs);
+    if (first >= last) continue;
+    if (exact)
+      run_many_stored<float>(kernels, job, part, piece, first, last - first);
+    else if (part.rows <= kFewRows && !piece.transposed && kernels.stored(piece.dtype))
+      run_few_stored(kernels, job, part, piece, first, last - first);
+    else
+      run_many_stored<std::uint16_t>(kernels, job, part, piece, first, last - first);
+  }
+}
+
 void run_part(const KernelTable& kernels, const MatmulJob& job, const Part& part) {
   const PackedMatrix& w = *job.weights;
+  if (!w.stored().empty()) return run_stored(kernels, job, part);
   const int inputs = w.inputs();
   const Arithmetic arithmetic = w.arithmetic();
   const int stride = padded_inputs(arithmetic, inputs);
   float* y = job.y + part.row * job.y_stride + part.column;
-  const auto source = [&](int i) {
-    const int row = part.row + i;
-    return job.x + (job.x_rows ? job.x_rows[row] : row) * job.x_stride;
-  };
+  const auto source = [&](int i) { return source_row(job, part.row + i); };
   if (arithmetic == Arithmetic::exact) {
     const float* panels = reinterpret_cast<const float*>(w.panel(part.column / kPanelWidth));
     if (!job.x_rows) {
@@ -106,12 +226,14 @@ PackedMatrix::PackedMatrix(PackedMatrix&& other) noexcept
       outputs_(other.outputs_),
       inputs_(other.inputs_),
       arithmetic_(other.arithmetic_),
+      stored_(std::move(other.stored_)),
       scales_P_(std::move(other.scales_P_)) {}
 PackedMatrix& PackedMatrix::operator=(PackedMatrix&& other) noexcept {
   std::swap(data_, other.data_);
   outputs_ = other.outputs_;
   inputs_ = other.inputs_;
   arithmetic_ = other.arithmetic_;
+  stored_ = std::move(other.stored_);
   scales_P_ = std::move(other.scales_P_);
   return *this;
 }
@@ -123,19 +245,39 @@ int PackedMatrix::panels() const noexcept {
   return (outputs_ + kPanelWidth - 1) / kPanelWidth;
 }
 std::size_t PackedMatrix::bytes() const noexcept {
+  if (!stored_.empty()) {
+    std::size_t sum = 0;
+    for (const StoredRows& piece : stored_)
+      sum += static_cast<std::size_t>(piece.transposed ? inputs_ : piece.outputs) * piece.row_bytes;
+    return sum;
+  }
   return static_cast<std::size_t>(panels()) * panel_bytes();
 }
 
 void PackedMatrix::allocate(Arithmetic arithmetic, int outputs, int inputs) {
-  HADAL_CHECK(outputs > 0 && inputs > 0);
-  std::free(data_);
-  arithmetic_ = arithmetic;
-  outputs_ = outputs;
-  inputs_ = inputs;
-  scales_P_.clear();
+  declare(arithmetic, outputs, inputs);
   data_ = static_cast<std::byte*>(std::aligned_alloc(64, (bytes() + 63) / 64 * 64));
   if (!data_) throw std::bad_alloc();
   std::memset(data_, 0, bytes());
+}
+
+void PackedMatrix::refer(Arithmetic arithmetic, int outputs, int inputs, std::span<const StoredRows> pieces) {
+  for (const StoredRows& piece : pieces)
+    HADAL_CHECK(piece.first_output % kPanelWidth == 0 && piece.first_output + piece.outputs <= outputs &&
+                piece.row_bytes ==
+                    size_bytes(piece.dtype, static_cast<std::size_t>(piece.transposed ? piece.outputs : inputs)));
+  declare(arithmetic, outputs, inputs);
+  stored_.assign(pieces.begin(), pieces.end());
+}
+
+void PackedMatrix::declare(Arithmetic arithmetic, int outputs, int inputs) {
+  HADAL_CHECK(outputs > 0 && inputs > 0);
+  std::free(std::exchange(data_, nullptr));
+  arithmetic_ = arithmetic;
+  outputs_ = outputs;
+  inputs_ = inputs;
+  stored_.clear();
+  scales_P_.clear();
 }
 
 void PackedMatrix::set_scales(int first_panel, std::vector<float> scales) {

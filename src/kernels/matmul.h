@@ -11,11 +11,22 @@
 #include <span>
 #include <vector>
 
+#include "base/dtype.h"
 #include "kernels/compute.h"
 
 namespace hadal {
 
-// A weight matrix W [outputs, inputs] in panels of 32 outputs (kernel_table.h): float32 or bf16 by arithmetic.
+// Neighbouring rows of W as a file stores them, in blocks (base/block_formats.h). Whoever made it keeps the memory.
+struct StoredRows {
+  DType dtype;
+  const std::byte* data;  // [outputs] rows of row_bytes
+  std::size_t row_bytes;
+  int first_output, outputs;  // where they stand in W; first_output is a multiple of 32
+  bool transposed = false;    // the file's rows are inputs of W: [inputs] rows of `outputs` values
+};
+
+// A weight matrix W [outputs, inputs]: in panels of 32 outputs (kernel_table.h), float32 or bf16 by arithmetic; or
+// stored rows, which are unpacked while they are used.
 //
 // Weights that are stored as small numbers times the scale of their block (fp8) would lose half a unit of bf16 if scale
 // and number were packed as one. Such a matrix keeps the numbers, which bf16 holds exactly, and takes the scales into
@@ -28,12 +39,20 @@ class PackedMatrix {
   PackedMatrix& operator=(PackedMatrix&& other) noexcept;
 
   void allocate(Arithmetic arithmetic, int outputs, int inputs);  // all zero
-  bool empty() const noexcept { return data_ == nullptr; }
+  // The shape alone, until allocate() or refer() gives it contents.
+  void declare(Arithmetic arithmetic, int outputs, int inputs);
+  void allocate() { allocate(arithmetic_, outputs_, inputs_); }
+  // Takes W from where it lies; outputs that no piece holds stay untouched by products. In fast arithmetic a few rows
+  // are multiplied in 8 bits, more of them in bf16; exact arithmetic gives the bits of packed float32 weights.
+  void refer(Arithmetic arithmetic, int outputs, int inputs, std::span<const StoredRows> pieces);
+  void refer(std::span<const StoredRows> pieces) { refer(arithmetic_, outputs_, inputs_, pieces); }
+  std::span<const StoredRows> stored() const noexcept { return stored_; }  // empty: packed
+  bool empty() const noexcept { return outputs_ == 0; }
   int outputs() const noexcept { return outputs_; }
   int inputs() const noexcept { return inputs_; }
   Arithmetic arithmetic() const noexcept { return arithmetic_; }
   int panels() const noexcept;
-  std::size_t bytes() const noexcept;  // of the panels
+  std::size_t bytes() const noexcept;  // of the panels, or of the stored rows
   std::size_t panel_bytes() const noexcept;
   const std::byte* panel(int index) const noexcept { return data_ + static_cast<std::size_t>(index) * panel_bytes(); }
   std::byte* panel(int index) noexcept { return data_ + static_cast<std::size_t>(index) * panel_bytes(); }
@@ -55,6 +74,7 @@ class PackedMatrix {
   std::byte* data_ = nullptr;
   int outputs_ = 0, inputs_ = 0;
   Arithmetic arithmetic_ = Arithmetic::exact;
+  std::vector<StoredRows> stored_;
   std::vector<std::vector<float>> scales_P_;  // by panel; empty: those of the panel before. No panels: no scales
 };
 

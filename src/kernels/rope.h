@@ -1,5 +1,5 @@
-// Rotary position embedding on adjacent pairs (2i, 2i + 1), as DeepSeek's weights
-// want it (MODELS.md 2.5): pair i turns by position * frequency_i.
+// Rotary position embedding: pair i turns by position * frequency_i. DeepSeek's weights
+// pair neighbours (2i, 2i + 1), the dense families' i with i + half (MODELS.md 2.5).
 #pragma once
 
 #include <cstddef>
@@ -12,5 +12,7 @@ namespace hadal {
 void rope_angles(std::span<const float> frequencies, int position, float* cos_sin);
 // Rotates one vector of 2 * pairs values in place; direction -1 turns back (the gradient).
 void rope_rotate(const float* cos_sin, int pairs, int direction, float* x);
+// The same with pairs (i, i + pairs), forward only.
+void rope_rotate_halves(const float* cos_sin, int pairs, float* x);
 
 }  // namespace hadal

@@ -10,7 +10,10 @@ void block_forward(const PassContext& pass, int layer, const BlockWeights& weigh
                    BlockActivations& a) {
   float* x_mid =
       a.x_mid_TD.ensure(static_cast<std::size_t>(pass.rows) * static_cast<std::size_t>(pass.config.hidden_size));
-  mla_forward(pass, layer, weights.attention, x_in, x_mid, a.attention);
+  if (pass.config.attention_kind == AttentionKind::mla)
+    mla_forward(pass, layer, weights.attention, x_in, x_mid, a.attention);
+  else
+    gqa_forward(pass, layer, weights.attention, x_in, x_mid, a.attention);
   ffn_forward(pass, weights, x_mid, x_out, a.ffn);
 }
 

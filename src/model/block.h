@@ -1,7 +1,7 @@
 // One transformer block, and what its forward pass leaves behind.
 //
-//   x_mid = x_in  + o_proj(MLA(RMSNorm(x_in)))
-//   x_out = x_mid + FFN(RMSNorm(x_mid))            FFN: dense SwiGLU, or experts + shared
+//   x_mid = x_in  + o_proj(attention(RMSNorm(x_in)))     attention: MLA (mla.cc) or grouped queries (gqa.cc)
+//   x_out = x_mid + FFN(RMSNorm(x_mid))                  FFN: dense SwiGLU, or experts + shared
 //
 // Everything computed on the way stays in BlockActivations. Inference reuses one
 // for all layers; training keeps one a layer, and that is the whole difference.
@@ -71,6 +71,7 @@ struct AttentionActivations {
   FloatBuffer kv_THB;                            // expanded keys and values [T, H, N + V]
   FloatBuffer out_THV;                           // attention output
   FloatBuffer lse_HT;                            // log-sum-exp, head by head
+  FloatBuffer k_TGW, v_TGW;                      // grouped-query attention: keys, rotated, and values
   std::vector<AttentionTile> tiles;
   // Scratch of paths that training never takes: a cached prefix, the absorbed order.
   FloatBuffer prefix_latent_SC, prefix_pe_SR, prefix_kv_SHB, absorbed_q_THW, absorbed_out_THC;
@@ -129,6 +130,8 @@ void block_forward(const PassContext& pass, int layer, const BlockWeights& weigh
 
 // Its halves.
 void mla_forward(const PassContext& pass, int layer, const AttentionWeights& w, const float* x_in, float* x_mid,
+                 AttentionActivations& a);
+void gqa_forward(const PassContext& pass, int layer, const AttentionWeights& w, const float* x_in, float* x_mid,
                  AttentionActivations& a);
 void ffn_forward(const PassContext& pass, const BlockWeights& w, const float* x_mid, float* x_out, FfnActivations& a);
 

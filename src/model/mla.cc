@@ -17,12 +17,6 @@ std::size_t size(int a, int b) {
   return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
 }
 
-std::byte* latent_row(const LatentStore& store, int layer, PageId page, int slot) {
-  return store.data + static_cast<std::size_t>(layer) * store.layer_stride_bytes +
-         static_cast<std::size_t>(index(page)) * store.page_stride_bytes +
-         static_cast<std::size_t>(slot) * store.row_bytes;
-}
-
 // Queries, latents and the shared rotated key of every row.
 void project(const PassContext& pass, const AttentionWeights& w, AttentionActivations& a) {
   const ModelConfig& c = pass.config;
@@ -69,8 +63,8 @@ void write_latents(const PassContext& pass, int layer, const AttentionActivation
   for (const Segment& s : pass.segments)
     for (int r = 0; r < s.rows; ++r) {
       const int t = s.first_row + r, position = s.first_position + r;
-      std::byte* to = latent_row(*pass.store, layer, s.pages[static_cast<std::size_t>(position / kPageTokens)],
-                                 position % kPageTokens);
+      std::byte* to =
+          pass.store->row(layer, s.pages[static_cast<std::size_t>(position / kPageTokens)], position % kPageTokens);
       const float* latent = a.latent_TC.data() + static_cast<std::ptrdiff_t>(t) * c.kv_lora_rank;
       const float* key = a.kv_a_TW.data() + static_cast<std::ptrdiff_t>(t) * c.latent_row_width() + c.kv_lora_rank;
       if (pass.compute.arithmetic == Arithmetic::exact) {
@@ -89,7 +83,7 @@ void read_latents(const PassContext& pass, int layer, const Segment& s, int posi
   const ModelConfig& c = pass.config;
   pass.compute.pool->parallel_for((positions + kPageTokens - 1) / kPageTokens, [&](int page, int) {
     for (int p = page * kPageTokens; p < std::min(positions, (page + 1) * kPageTokens); ++p) {
-      const std::byte* from = latent_row(*pass.store, layer, s.pages[static_cast<std::size_t>(page)], p % kPageTokens);
+      const std::byte* from = pass.store->row(layer, s.pages[static_cast<std::size_t>(page)], p % kPageTokens);
       float* latent = latent_SC + static_cast<std::ptrdiff_t>(p) * c.kv_lora_rank;
       float* pe = pe_SR + static_cast<std::ptrdiff_t>(p) * c.qk_rope_head_dim;
       if (pass.compute.arithmetic == Arithmetic::exact) {
@@ -280,8 +274,7 @@ void attend_absorbed(const PassContext& pass, int layer, const AttentionWeights&
   for (const Segment& s : segments) {
     for (int r = 0; r < s.rows; ++r)
       a.cached_T[static_cast<std::size_t>(s.first_row + r)] = {next, s.first_position + r + 1};
-    for (int p = 0; p < pages_of(s); ++p)
-      *next++ = latent_row(*pass.store, layer, s.pages[static_cast<std::size_t>(p)], 0);
+    for (int p = 0; p < pages_of(s); ++p) *next++ = pass.store->row(layer, s.pages[static_cast<std::size_t>(p)], 0);
     rows += s.rows;
   }
   a.absorbed_parts.clear();

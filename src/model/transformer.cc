@@ -33,21 +33,20 @@ struct Transformer::Impl {
 Transformer::Transformer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Transformer::~Transformer() = default;
 
-Result<std::unique_ptr<Transformer>> Transformer::load(const ModelConfig& config, const WeightReader& read,
-                                                       const Compute& compute, const ScaleReader& scales) {
-  auto impl =
-      std::make_unique<Impl>(Impl{.config = config,
-                                  .compute = compute,
-                                  .weights = allocate_weights(config, compute.arithmetic, AttentionOrders::both),
-                                  .rope = RopeTable(rope_inverse_frequencies(config)),
-                                  .scale = hadal::softmax_scale(config),
-                                  .rule = router_rule(config),
-                                  .activations = {},
-                                  .stream_TD = {},
-                                  .rope_TR = {},
-                                  .head_RD = {},
-                                  .head_scale_R = {}});
-  HADAL_RETURN_IF_ERROR(fill_weights(config, read, scales, compute, impl->weights));
+Result<std::unique_ptr<Transformer>> Transformer::load(const ModelConfig& config, const WeightSource& source,
+                                                       const Compute& compute) {
+  HADAL_ASSIGN(ModelWeights weights, load_weights(config, source, compute));
+  auto impl = std::make_unique<Impl>(Impl{.config = config,
+                                          .compute = compute,
+                                          .weights = std::move(weights),
+                                          .rope = RopeTable(rope_inverse_frequencies(config)),
+                                          .scale = hadal::softmax_scale(config),
+                                          .rule = router_rule(config),
+                                          .activations = {},
+                                          .stream_TD = {},
+                                          .rope_TR = {},
+                                          .head_RD = {},
+                                          .head_scale_R = {}});
   return std::unique_ptr<Transformer>(new Transformer(std::move(impl)));
 }
 
@@ -70,7 +69,7 @@ LatentLayout Transformer::latent_layout() const {
 void Transformer::reserve(int max_rows, int max_logit_rows) {
   Impl& m = *impl_;
   for (FloatBuffer& stream : m.stream_TD) stream.ensure(size(max_rows, m.config.hidden_size));
-  m.rope_TR.ensure(size(max_rows, m.config.qk_rope_head_dim));
+  m.rope_TR.ensure(size(max_rows, m.config.rope_dim()));
   m.head_RD.ensure(size(max_logit_rows, m.config.hidden_size));
   m.head_scale_R.ensure(size(max_logit_rows, 1));
 }
@@ -90,8 +89,8 @@ void Transformer::forward(const ForwardBatch& batch, const LatentStore& store, s
   for (const Segment& s : batch.segments) {
     m.rope.cover(s.first_position + s.rows);
     for (int r = 0; r < s.rows; ++r)
-      std::memcpy(rope + static_cast<std::ptrdiff_t>(s.first_row + r) * c.qk_rope_head_dim,
-                  m.rope.row(s.first_position + r), size(c.qk_rope_head_dim, 4));
+      std::memcpy(rope + static_cast<std::ptrdiff_t>(s.first_row + r) * c.rope_dim(), m.rope.row(s.first_position + r),
+                  size(c.rope_dim(), 4));
   }
   for (int t = 0; t < rows; ++t)
     embed(c, m.weights, *m.compute.kernels, batch.tokens[static_cast<std::size_t>(t)],

@@ -1,7 +1,7 @@
-// The forward pass of a DeepSeek V2/V3 model: token ids in, logits out.
+// The forward pass of a DeepSeek V2/V3 model or a dense relative: token ids in, logits out.
 //
-// It reads as one descent: embedding, then per block RMSNorm, MLA, RMSNorm, MoE
-// or dense FFN, then the final norm and the head. It knows rows and positions,
+// It reads as one descent: embedding, then per block RMSNorm, attention (MLA or grouped
+// queries), RMSNorm, MoE or dense FFN, then the final norm and the head. It knows rows and positions,
 // and neither requests nor sampling nor training; the engine batches, the
 // trainer differentiates (with the same functions of this folder).
 //
@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -27,11 +28,16 @@ inline constexpr int kPageTokens = 64;  // rows of a latent page: what block-wis
 
 // Where the latents of cached tokens lie. The memory belongs to the engine's cache (or to the trainer's batch).
 // Row of (layer, page, slot): data + layer * layer_stride_bytes + page * page_stride_bytes + slot * row_bytes.
-// A row holds row_width elements: the normalised latent [C], then the rotated shared key [R]; float in exact
-// arithmetic, bf16 in fast. Every row starts 64-byte aligned.
+// A row holds latent_row_width() elements, float in exact arithmetic, bf16 in fast: the normalised latent [C], then the
+// rotated shared key [R]; or, with grouped queries, for each of G heads its value [W], then its rotated key [W]. Every row starts 64-byte aligned.
 struct LatentStore {
   std::byte* data = nullptr;
   std::size_t layer_stride_bytes = 0, page_stride_bytes = 0, row_bytes = 0;
+
+  std::byte* row(int layer, PageId page, int slot) const {
+    return data + static_cast<std::size_t>(layer) * layer_stride_bytes +
+           static_cast<std::size_t>(index(page)) * page_stride_bytes + static_cast<std::size_t>(slot) * row_bytes;
+  }
 };
 
 struct LatentLayout {
@@ -60,16 +66,23 @@ struct RouteLog {
   std::vector<ExpertId> experts;
 };
 
+// Where weights come from. Any thread may call these.
+struct WeightSource {
+  // Rows [first_row, first_row + rows) of a tensor as float32.
+  std::function<Status(const TensorSpec& tensor, std::int64_t first_row, std::int64_t rows, float* out)> read;
+  // The scales that stored weights were multiplied by; may be null. Without them weights are rounded to bf16 with their
+  // scale in fast arithmetic; the exact one does not need them.
+  std::function<Result<BlockScales>(const TensorSpec& tensor)> scales = nullptr;
+  // The tensor where it lies, in memory that outlives the Transformer; null: it is read. Those stored in blocks are
+  // then computed with as they are.
+  std::function<std::optional<TensorView>(const TensorSpec& tensor)> stored = nullptr;
+};
+
 class Transformer {
  public:
-  // Reads every weight once through `read` (rows [first, first + rows) of a tensor as float32), packing in parallel.
-  using WeightReader =
-      std::function<Status(const TensorSpec& tensor, std::int64_t first_row, std::int64_t rows, float* out)>;
-  // The scales that stored weights were multiplied by. Without them weights are rounded to bf16 with their scale in
-  // fast arithmetic; the exact one does not need them.
-  using ScaleReader = std::function<Result<BlockScales>(const TensorSpec& tensor)>;
-  static Result<std::unique_ptr<Transformer>> load(const ModelConfig& config, const WeightReader& read,
-                                                   const Compute& compute, const ScaleReader& scales = nullptr);
+  // Reads every weight once, packing in parallel, but for those that stay where they are stored.
+  static Result<std::unique_ptr<Transformer>> load(const ModelConfig& config, const WeightSource& source,
+                                                   const Compute& compute);
   ~Transformer();
 
   const ModelConfig& config() const;

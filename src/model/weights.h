@@ -31,6 +31,11 @@ struct AttentionWeights {
   PackedMatrix kv_b_proj;              // [H (N + V), C]
   std::vector<AbsorbedHead> absorbed;  // [H]; empty where only the expanded order is wanted (training)
   PackedMatrix o_proj;                 // [D, H V]
+
+  // Grouped-query attention instead: G key and value heads of width W.
+  PackedMatrix k_proj, v_proj;               // [G W, D]; q_proj [H W, D]
+  std::vector<float> q_bias, k_bias, v_bias;  // [H W], [G W], [G W]; empty: none
+  std::vector<float> q_norm, k_norm;          // [W]; empty: none
 };
 
 // SwiGLU: gate and up in one matrix, so that one product gives both. `up` starts at the next multiple of 32 outputs.
@@ -56,8 +61,9 @@ struct BlockWeights {
 
 struct ModelWeights {
   Arithmetic arithmetic = Arithmetic::exact;
-  std::vector<float> embedding_exact;         // [vocab, D], one of the two
+  std::vector<float> embedding_exact;         // [vocab, D], one of the three
   std::vector<std::uint16_t> embedding_fast;  // bf16
+  StoredRows embedding_stored{};              // as the file has it, in blocks
   std::vector<BlockWeights> blocks;           // [L]
   std::vector<float> final_norm;              // [D]
   PackedMatrix lm_head;                       // [vocab, D]
@@ -73,10 +79,14 @@ BlockWeights allocate_block(const ModelConfig& config, Arithmetic arithmetic, At
 // Allocates everything for `config`. The contents are undefined until filled.
 ModelWeights allocate_weights(const ModelConfig& config, Arithmetic arithmetic, AttentionOrders orders);
 
-// Fills `weights` from `read`, tensor by tensor, packing in parallel; `read` is called from several threads at once.
-// `scales` may be null.
-Status fill_weights(const ModelConfig& config, const Transformer::WeightReader& read,
-                    const Transformer::ScaleReader& scales, const Compute& compute, ModelWeights& weights);
+// The same without memory for matrices and embedding, and the two ways to it.
+ModelWeights declare_weights(const ModelConfig& config, Arithmetic arithmetic, AttentionOrders orders);
+void allocate_embedding(const ModelConfig& config, ModelWeights& weights);
+void allocate_rest(ModelWeights& weights);  // the matrices that do not refer to stored rows
+
+// Weights out of a checkpoint: what is stored in blocks is referred to where it lies, the rest is read tensor by tensor
+// and packed in parallel; `source.read` is called from several threads at once.
+Result<ModelWeights> load_weights(const ModelConfig& config, const WeightSource& source, const Compute& compute);
 
 // One row of the embedding, [D].
 void embed(const ModelConfig& config, const ModelWeights& weights, const KernelTable& kernels, TokenId token,

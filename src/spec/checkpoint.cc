@@ -15,7 +15,8 @@ Error tensor_error(std::string_view file, std::string_view name, std::string_vie
 }
 
 bool is_weight(DType dtype) {
-  return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16 || dtype == DType::f8_e4m3;
+  return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16 || dtype == DType::f8_e4m3 ||
+         is_block(dtype);
 }
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
@@ -55,7 +56,7 @@ Result<TensorView> find_tensor(const TensorSource& source, const TensorSpec& spe
   if (stored->shape != spec.shape)
     return tensor_error(stored->file, spec.name, shape_text(spec.shape), shape_text(stored->shape));
   if (!is_weight(stored->dtype))
-    return tensor_error(stored->file, spec.name, "F32, F16, BF16 or F8_E4M3", name_of(stored->dtype),
+    return tensor_error(stored->file, spec.name, "F32, F16, BF16, F8_E4M3 or a block type", name_of(stored->dtype),
                         ErrorKind::unsupported);
   return *std::move(stored);
 }

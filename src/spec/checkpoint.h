@@ -1,6 +1,6 @@
 // A model's tensors out of a source: present, of the right shape, as float.
 //
-// The one place that knows how stored weights become numbers: f32, f16, bf16 as they
+// The one place that knows how stored weights become numbers: f32, f16, bf16 and blocks as they
 // are; e4m3 times the scale of its block, X.weight_scale_inv [ceil(out/rows),
 // ceil(in/cols)]. Reading is const: several threads may read rows at once.
 #pragma once

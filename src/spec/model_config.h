@@ -96,17 +96,21 @@ struct ModelConfig {
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 
+// "deepseek_v3", as config.json spells it.
+std::string_view name_of(ModelType type);
+
 // Reads config.json text. `subject` names the file in errors. Refuses unknown enum values, absent or impossible sizes
-// (ErrorKind::unsupported / invalid); accepts both `rope_scaling` (as DeepSeek publishes) and the defaults of absent fields.
+// (ErrorKind::unsupported / invalid). Takes `rope_scaling` as published and `rope_parameters` as transformers 5 writes it.
 Result<ModelConfig> parse_model_config(std::string_view json, std::string_view subject);
 
-// The config.json that parse_model_config reads back unchanged, in DeepSeek's published spelling.
+// The config.json that parse_model_config reads back unchanged, in the published spelling. What only GGUF has (a split
+// kv_b, frequency divisors, interleaved llama) is not written.
 std::string write_model_config(const ModelConfig& config);
 
-// The factor on q·k: qk_head_dim^-0.5 * m^2, m = 0.1 * mscale_all_dim * ln(factor) + 1 (MODELS.md 2.6).
+// The factor on q·k: qk_head_dim()^-0.5 * m^2, m = 0.1 * mscale_all_dim * ln(factor) + 1 (MODELS.md 2.6).
 float softmax_scale(const ModelConfig& config);
 
-// qk_rope_head_dim / 2 inverse frequencies, after YaRN (MODELS.md 3). Computed in double, rounded once.
+// rope_dim() / 2 inverse frequencies, after scaling (MODELS.md 3, 1.3). Computed in double, rounded once.
 std::vector<float> rope_inverse_frequencies(const ModelConfig& config);
 
 }  // namespace hadal

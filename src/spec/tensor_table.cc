@@ -66,6 +66,7 @@ class Table {
   };
 
   void add_attention() {
+    if (c_.attention_kind == AttentionKind::gqa) return add_grouped_attention();
     const std::int64_t D = c_.hidden_size, H = c_.num_attention_heads, Q = c_.q_lora_rank, C = c_.kv_lora_rank;
     const std::int64_t N = c_.qk_nope_head_dim, R = c_.qk_rope_head_dim, V = c_.v_head_dim;
     if (Q == 0) {
@@ -77,8 +78,30 @@ class Table {
     }
     add_quantised(TensorRole::kv_a_proj_with_mqa, "self_attn.kv_a_proj_with_mqa.weight", {C + R, D});
     add_in_layer(TensorRole::kv_a_layernorm, "self_attn.kv_a_layernorm.weight", {C});
-    add_quantised(TensorRole::kv_b_proj, "self_attn.kv_b_proj.weight", {H * (N + V), C});
+    if (c_.kv_b_form == KvBForm::whole) {
+      add_quantised(TensorRole::kv_b_proj, "self_attn.kv_b_proj.weight", {H * (N + V), C});
+    } else {
+      add_in_layer(TensorRole::k_b_proj, "self_attn.k_b_proj.weight", {H * C, N});
+      add_in_layer(TensorRole::v_b_proj, "self_attn.v_b_proj.weight", {H * V, C});
+    }
     add_quantised(TensorRole::o_proj, "self_attn.o_proj.weight", {D, H * V});
+  }
+
+  void add_grouped_attention() {
+    const std::int64_t D = c_.hidden_size, W = c_.head_dim, H = c_.num_attention_heads, G = c_.num_key_value_heads;
+    add_quantised(TensorRole::q_proj, "self_attn.q_proj.weight", {H * W, D});
+    add_quantised(TensorRole::k_proj, "self_attn.k_proj.weight", {G * W, D});
+    add_quantised(TensorRole::v_proj, "self_attn.v_proj.weight", {G * W, D});
+    if (c_.qkv_bias) {
+      add_in_layer(TensorRole::q_bias, "self_attn.q_proj.bias", {H * W});
+      add_in_layer(TensorRole::k_bias, "self_attn.k_proj.bias", {G * W});
+      add_in_layer(TensorRole::v_bias, "self_attn.v_proj.bias", {G * W});
+    }
+    if (c_.qk_head_norm) {
+      add_in_layer(TensorRole::q_norm, "self_attn.q_norm.weight", {W});
+      add_in_layer(TensorRole::k_norm, "self_attn.k_norm.weight", {W});
+    }
+    add_quantised(TensorRole::o_proj, "self_attn.o_proj.weight", {D, H * W});
   }
 
   void add_moe() {

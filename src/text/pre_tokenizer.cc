@@ -35,6 +35,17 @@ Result<PreTokenizer> PreTokenizer::from_json(const Json& json, std::string_view 
   return result;
 }
 
+Result<PreTokenizer> PreTokenizer::from_patterns(std::span<const std::string_view> patterns, std::string_view subject) {
+  PreTokenizer result;
+  for (const std::string_view pattern : patterns) {
+    HADAL_ASSIGN(SplitRegex regex, SplitRegex::compile(pattern, subject));
+    Step step;
+    step.regex.push_back(std::move(regex));
+    result.steps_.push_back(std::move(step));
+  }
+  return result;
+}
+
 Status PreTokenizer::append_steps(const Json& json, const std::string& subject, int depth, std::vector<Step>& steps) {
   HADAL_ASSIGN(const std::string type, json_string(json, "type", subject));
   if (type == "Sequence") {

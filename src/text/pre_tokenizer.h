@@ -6,6 +6,8 @@
 // Any thread.
 #pragma once
 
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +28,9 @@ class PreTokenizer {
  public:
   // `json`: the value of "pre_tokenizer". `subject` names the file.
   static Result<PreTokenizer> from_json(const Json& json, std::string_view subject);
+
+  // Regexes, each applied inside the pieces that the one before left.
+  static Result<PreTokenizer> from_patterns(std::span<const std::string_view> patterns, std::string_view subject);
 
   // text: valid UTF-8; it must outlive the pieces.
   Pieces split(std::string_view text) const;

@@ -1,4 +1,4 @@
-// Text to token ids and back: byte-level BPE as Hugging Face's tokenizer.json describes it.
+// Text to token ids and back: byte-level BPE as Hugging Face's tokenizer.json or a GGUF file describes it.
 //
 // Two kinds of text, never confused: what is trusted to hold control tokens (SpecialTokens::parse)
 // and what is not (plain: no added token at all is recognised, special or not, so that nothing a user
@@ -29,6 +29,8 @@ enum class SpecialTokens {
   parse,  // added tokens in the text count
 };
 
+struct GgufVocabulary;  // gguf_vocabulary.h
+
 // A prompt, before it is ids: control tokens by name, and runs of untrusted text between them. Texts that follow one
 // another become one run, because a merge may cross the seam between a template's words and a user's.
 class Prompt {
@@ -54,6 +56,8 @@ class Tokenizer {
  public:
   // `subject` names the text in errors, "tokenizer.json".
   static Result<Tokenizer> from_json(std::string_view json, std::string_view subject);
+  // The vocabulary of a GGUF file. `subject` names the file.
+  static Result<Tokenizer> from_gguf(const GgufVocabulary& vocabulary, std::string_view subject);
   // tokenizer.json, and tokenizer_config.json and chat_template.jinja if they are there.
   static Result<Tokenizer> from_directory(const std::filesystem::path& directory);
 
@@ -73,7 +77,7 @@ class Tokenizer {
   bool is_control(TokenId id) const;                                 // an added token
   bool is_special(TokenId id) const;  // an added token with special: true; <think> often is not
 
-  std::optional<TokenId> bos() const;  // as tokenizer_config.json names them
+  std::optional<TokenId> bos() const;  // as tokenizer_config.json or GGUF keys name them
   std::optional<TokenId> eos() const;
   bool adds_bos() const;  // the post-processor puts BOS before raw text (Llama's does, DeepSeek's not)
   const std::string& chat_template() const;  // Jinja text, "" without one; only ever looked at, never run
@@ -82,7 +86,7 @@ class Tokenizer {
   Status apply_config(std::string_view json, std::string_view subject);
 
  private:
-  friend class TokenizerReader;
+  friend class TokenizerBuilder;
   struct Tables;
   class PieceCache;
   explicit Tokenizer(std::shared_ptr<Tables> tables);

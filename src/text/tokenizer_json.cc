@@ -5,16 +5,13 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "text/byte_level.h"
 #include "text/json_fields.h"
-#include "text/tokenizer_tables.h"
-#include "text/utf8.h"
+#include "text/tokenizer_builder.h"
 
 namespace hadal {
 namespace {
 
-constexpr std::int64_t kMaxIds = 1 << 20;             // the largest vocabulary in use has 262,144
-constexpr std::size_t kMaxControlBytes = 1024;        // bounds the search for control tokens
+constexpr std::int64_t kMaxIds = TokenizerBuilder::kMaxIds;
 constexpr std::uint64_t kMaxFileBytes = 64ull << 20;  // Llama-3's has 17 MB
 
 Error invalid(std::string message) {
@@ -33,7 +30,7 @@ std::string type_of(const Json& json) {
 
 class TokenizerReader {
  public:
-  explicit TokenizerReader(std::string_view subject) : subject_(subject) {}
+  explicit TokenizerReader(std::string_view subject) : subject_(subject), builder_(subject) {}
 
   Result<Tokenizer> read(const Json& json) {
     if (!json.is_object())
@@ -46,13 +43,11 @@ class TokenizerReader {
     HADAL_RETURN_IF_ERROR(read_merges(*model));
     HADAL_RETURN_IF_ERROR(read_pre_tokenizer(json_field(json, "pre_tokenizer")));
     HADAL_RETURN_IF_ERROR(check_decoder(json_field(json, "decoder")));
-    if (const Json* post = json_field(json, "post_processor")) tables_->adds_bos = begins_with_special(*post, 0);
-    return Tokenizer(std::move(tables_));
+    if (const Json* post = json_field(json, "post_processor")) builder_.tables().adds_bos = begins_with_special(*post, 0);
+    return builder_.build();
   }
 
  private:
-  using Tables = Tokenizer::Tables;
-
   Status check_model(const Json& model) {
     if (type_of(model) != "BPE")
       return unsupported(fmt::format("{}: model: expected type BPE, found {}", subject_, type_of(model)));
@@ -66,20 +61,9 @@ class TokenizerReader {
     return Done{};
   }
 
-  Result<Tables::Row*> new_row(TokenId id, const std::string& spelling) {
-    if (static_cast<std::size_t>(index(id)) >= tables_->rows.size()) tables_->rows.resize(index(id) + 1);
-    Tables::Row& row = tables_->rows[index(id)];
-    if (row.present)
-      return invalid(fmt::format("{}: id {} is given twice, the second time to \"{}\"", subject_, index(id), spelling));
-    row.present = true;
-    row.bytes = from_byte_level(spelling).value_or(spelling);
-    return &row;
-  }
-
   Status read_vocabulary(const Json& model) {
     HADAL_ASSIGN(const Json* vocab, json_object(model, "vocab", subject_ + ": model"));
-    tables_->rows.reserve(vocab->size());
-    tables_->spellings.reserve(vocab->size());
+    builder_.reserve(vocab->size());
     for (const auto& [spelling, value] : vocab->items()) {
       const bool whole =
           value.is_number_integer() && (!value.is_number_unsigned() || value.get<std::uint64_t>() < kMaxIds);
@@ -87,8 +71,7 @@ class TokenizerReader {
       if (id < 0 || id >= kMaxIds)
         return invalid(fmt::format("{}: model: vocab: \"{}\": expected an id from 0 to {}, found {}", subject_,
                                    spelling, kMaxIds - 1, json_excerpt(value)));
-      HADAL_RETURN_IF_ERROR(new_row(TokenId(id), spelling));
-      tables_->spellings.emplace(spelling, TokenId(id));
+      HADAL_RETURN_IF_ERROR(builder_.add_token(spelling, TokenId(id)));
     }
     HADAL_ASSIGN(const bool ignore_merges, json_bool(model, "ignore_merges", /*absent=*/false, subject_ + ": model"));
     ignore_merges_ = ignore_merges;
@@ -99,7 +82,7 @@ class TokenizerReader {
     if (json == nullptr) return Done{};
     const std::string type = type_of(*json);
     if (type == "NFC") {
-      tables_->nfc = true;
+      builder_.tables().nfc = true;
       return Done{};
     }
     if (type != "Sequence" || depth > 0)
@@ -118,8 +101,8 @@ class TokenizerReader {
       HADAL_ASSIGN(AddedToken token, added_token((*list)[i], fmt::format("{}: added_tokens[{}]", subject_, i)));
       (token.normalized ? after : before).push_back(std::move(token));
     }
-    tables_->before_normalizer = AddedTokenFinder(std::move(before));
-    tables_->after_normalizer = AddedTokenFinder(std::move(after));
+    builder_.tables().before_normalizer = AddedTokenFinder(std::move(before));
+    builder_.tables().after_normalizer = AddedTokenFinder(std::move(after));
     return Done{};
   }
 
@@ -133,54 +116,23 @@ class TokenizerReader {
     HADAL_ASSIGN(token.special, json_bool(json, "special", false, subject));
     HADAL_ASSIGN(const bool single_word, json_bool(json, "single_word", false, subject));
     if (single_word) return unsupported(fmt::format("{}: single_word: expected false, found true", subject));
-    if (token.content.empty() || token.content.size() > kMaxControlBytes)
-      return invalid(fmt::format("{}: content: expected 1 to {} bytes, found {}", subject, kMaxControlBytes,
-                                 token.content.size()));
     token.id = TokenId(id);
-    const auto [known, is_new] = tables_->spellings.emplace(token.content, token.id);
-    if (is_new) {
-      HADAL_RETURN_IF_ERROR(new_row(token.id, token.content));
-    } else if (known->second != token.id) {
-      return invalid(fmt::format("{}: \"{}\": expected id {} as elsewhere in the file, found {}", subject,
-                                 token.content, index(known->second), id));
-    } else if (tables_->rows[id].control) {
-      return invalid(fmt::format("{}: \"{}\" is given twice", subject, token.content));
-    }
-    tables_->rows[id].control = true;
-    tables_->rows[id].special = token.special;
+    HADAL_RETURN_IF_ERROR(builder_.add_control(token));
     return token;
   }
 
-  // A byte is a token spelled by its one character. An added token is never made from text, whatever it is spelled
-  // like.
-  void read_bytes() {
-    for (int byte = 0; byte < 256; ++byte) {
-      std::string spelling;
-      append_utf8(spelling, byte_level_character(static_cast<std::uint8_t>(byte)));
-      const auto found = tables_->spellings.find(spelling);
-      if (found != tables_->spellings.end() && !tables_->rows[index(found->second)].control)
-        tables_->bpe.set_byte_token(static_cast<std::uint8_t>(byte), found->second);
-    }
-  }
-
   Status read_merges(const Json& model) {
-    read_bytes();
-    if (ignore_merges_) {
-      for (const auto& [spelling, id] : tables_->spellings) {
-        if (tables_->rows[index(id)].control) continue;
-        if (auto bytes = from_byte_level(spelling)) tables_->bpe.add_whole_piece(std::move(*bytes), id);
-      }
-    }
+    builder_.finish_tokens(ignore_merges_);
     HADAL_ASSIGN(const Json* merges, json_array(model, "merges", subject_ + ": model"));
-    tables_->bpe.reserve_merges(merges->size());
+    builder_.tables().bpe.reserve_merges(merges->size());
     for (std::size_t i = 0; i < merges->size(); ++i) HADAL_RETURN_IF_ERROR(read_merge((*merges)[i], i));
     return Done{};
   }
 
   Status read_merge(const Json& merge, std::size_t rank) {
-    const auto where = [&] { return fmt::format("{}: model: merges[{}]", subject_, rank); };
+    const auto where = [&] { return fmt::format("model: merges[{}]", rank); };
     const auto malformed = [&] {
-      return invalid(fmt::format("{}: expected \"a b\" or [\"a\", \"b\"], found {}", where(), json_excerpt(merge)));
+      return invalid(fmt::format("{}: {}: expected \"a b\" or [\"a\", \"b\"], found {}", subject_, where(), json_excerpt(merge)));
     };
     std::string left, right;
     if (merge.is_string()) {
@@ -193,25 +145,13 @@ class TokenizerReader {
     } else {
       return malformed();
     }
-    TokenId ids[3];
-    const std::string* names[] = {&left, &right, &(product_ = left + right)};
-    for (int i = 0; i < 3; ++i) {
-      const auto found = tables_->spellings.find(*names[i]);
-      if (found == tables_->spellings.end())
-        return invalid(fmt::format("{}: expected tokens of the vocabulary, found \"{}\"", where(), *names[i]));
-      ids[i] = found->second;
-      if (tables_->rows[index(ids[i])].control)  // plain text would turn into a control token
-        return invalid(fmt::format("{}: expected no added token in a merge, found \"{}\"", where(), *names[i]));
-    }
-    if (!tables_->bpe.add_merge(ids[0], ids[1], ids[2]))
-      return invalid(fmt::format("{}: \"{}\" and \"{}\" are merged a second time", where(), left, right));
-    return Done{};
+    return builder_.add_merge(left, right, where());
   }
 
   Status read_pre_tokenizer(const Json* json) {
     if (json == nullptr)
       return unsupported(fmt::format("{}: pre_tokenizer: expected one of byte-level BPE, found none", subject_));
-    HADAL_ASSIGN(tables_->pre_tokenizer, PreTokenizer::from_json(*json, subject_));
+    HADAL_ASSIGN(builder_.tables().pre_tokenizer, PreTokenizer::from_json(*json, subject_));
     if (!has_byte_level(*json))
       return unsupported(
           fmt::format("{}: pre_tokenizer: expected a ByteLevel step, found {}", subject_, type_of(*json)));
@@ -243,9 +183,8 @@ class TokenizerReader {
   }
 
   std::string subject_;
-  std::shared_ptr<Tables> tables_ = std::make_shared<Tables>();
+  TokenizerBuilder builder_;
   bool ignore_merges_ = false;
-  std::string product_;
 };
 
 Result<Tokenizer> Tokenizer::from_json(std::string_view json, std::string_view subject) {

@@ -47,7 +47,7 @@ TEST(FindModel, DirectoryIsItselfAndItsLastPartIsTheName) {
     const auto found = find_model(dir.path().string() + spelling);
     ASSERT_TRUE(found.ok()) << found.error().message;
     EXPECT_EQ(found->name, "my-model");
-    EXPECT_TRUE(fs::equivalent(found->directory, dir / "models/my-model"));
+    EXPECT_TRUE(fs::equivalent(found->path, dir / "models/my-model"));
   }
 }
 
@@ -65,15 +65,15 @@ TEST(FindModel, PathThatIsNotThereIsNotLookedForElsewhere) {
   const auto found = find_model("/nowhere/abyss");
   ASSERT_FALSE(found.ok());
   EXPECT_EQ(found.error().kind, ErrorKind::not_found);
-  EXPECT_EQ(found.error().message, "/nowhere/abyss: expected a model's directory, found nothing there");
+  EXPECT_EQ(found.error().message, "/nowhere/abyss: expected a model's directory or .gguf file, found nothing there");
 }
 
 TEST(FindModel, FilesAndEmptyNamesAreRefused) {
   TempDir dir;
-  write_file(dir / "model.gguf", "GGUF");
-  EXPECT_EQ(
-      error_of(find_model(dir / "model.gguf")),
-      (dir / "model.gguf").string() + ": expected a directory with config.json and model.safetensors, found a file");
+  write_file(dir / "model.bin", "GGUF");
+  EXPECT_EQ(error_of(find_model(dir / "model.bin")),
+            (dir / "model.bin").string() +
+                ": expected a directory with config.json and safetensors, or a .gguf file; found another file");
   EXPECT_EQ(error_of(find_model("")), "model: expected a directory or a name, found an empty one");
 }
 

@@ -15,7 +15,7 @@ struct Loaded {
       : golden(open_golden(name)),
         pool(2),
         transformer(
-            std::move(Transformer::load(golden.config, golden.reader(), make_compute(pool, arithmetic))).value()),
+            std::move(Transformer::load(golden.config, golden.source(), make_compute(pool, arithmetic))).value()),
         model(*transformer) {}
   std::unique_ptr<Engine> engine() {
     return *Engine::create(model, {.max_sequences = 8, .batch_tokens = 200, .context_tokens = 256, .pages = 64});

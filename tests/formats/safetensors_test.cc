@@ -123,7 +123,7 @@ const Lie kLies[] = {
     {"many_dimensions", R"({"a":{"dtype":"I8","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,16],"data_offsets":[0,16]}})",
      "at most 16 dimensions"},
     {"unknown_dtype", R"({"a":{"dtype":"F4","shape":[16],"data_offsets":[0,16]}})",
-     "tensor a: expected a dtype of F32, F16, BF16, F8_E4M3, F8_E8M0, F64, I8, U8, I32, I64, found \"F4\""},
+     "tensor a: expected a dtype of F32, F16, BF16, F8_E4M3, F8_E8M0, F64, I8, U8, I16, I32, I64, found \"F4\""},
     {"no_dtype", R"({"a":{"shape":[16],"data_offsets":[0,16]}})", "tensor a: expected a \"dtype\", found none"},
     {"no_shape", R"({"a":{"dtype":"I8","data_offsets":[0,16]}})", "expected a \"shape\""},
     {"no_offsets", R"({"a":{"dtype":"I8","shape":[16]}})", "expected a \"data_offsets\""},

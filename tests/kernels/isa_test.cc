@@ -9,11 +9,13 @@ namespace {
 
 constexpr Processor kEverything = {.avx2 = true,
                                    .fma = true,
+                                   .f16c = true,
                                    .avx512f = true,
                                    .avx512bw = true,
                                    .avx512vl = true,
                                    .avx512dq = true,
-                                   .avx512_bf16 = true};
+                                   .avx512_bf16 = true,
+                                   .avx512_vnni = true};
 
 TEST(Isa, BestIsTheLargestThatThisProcessorRuns) {
   const std::vector<Isa> isas = runnable_isas();
@@ -40,17 +42,16 @@ TEST(Isa, ForcedTablesAreTheOnesAskedForAndShareNoKernel) {
 
 TEST(Isa, ForcingWhatTheProcessorLacksIsAnErrorThatNamesIt) {
   Processor zen3 = kEverything;
-  zen3.avx512f = zen3.avx512bw = zen3.avx512vl = zen3.avx512dq = zen3.avx512_bf16 = false;
+  zen3.avx512f = zen3.avx512bw = zen3.avx512vl = zen3.avx512dq = zen3.avx512_bf16 = zen3.avx512_vnni = false;
   EXPECT_TRUE(require_kernels(Isa::avx2, zen3).ok());
   Processor skylake = kEverything;
   skylake.avx512_bf16 = false;
   const auto refused = require_kernels(Isa::avx512, skylake);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().kind, ErrorKind::unsupported);
-  EXPECT_EQ(
-      refused.error().message,
-      "instruction set avx512: expected a processor with avx512f avx512bw avx512vl avx512dq fma avx512_bf16, this "
-      "one lacks avx512_bf16");
+  EXPECT_EQ(refused.error().message,
+            "instruction set avx512: expected a processor with avx512f avx512bw avx512vl avx512dq fma avx512_bf16 "
+            "avx512_vnni f16c, this one lacks avx512_bf16");
   EXPECT_FALSE(require_kernels(Isa::avx2, Processor{}).ok());
   EXPECT_FALSE(require_kernels(Isa::avx512, zen3).ok());
   EXPECT_TRUE(require_kernels(Isa::portable, Processor{}).ok());

@@ -30,13 +30,15 @@ struct GoldenModel {
     for (const std::int64_t t : integers_of(*golden->find("tokens"))) ids.push_back(static_cast<TokenId>(t));
     return ids;
   }
-  Transformer::WeightReader reader() const {
-    return [this](const TensorSpec& t, std::int64_t first, std::int64_t rows, float* out) {
-      return read_rows_f32(*weights, t, config, first, rows, out);
-    };
-  }
-  Transformer::ScaleReader scales() const {
-    return [this](const TensorSpec& t) { return read_block_scales(*weights, t, config); };
+  // Without scales fp8 weights are rounded to bf16 together with them.
+  WeightSource source(bool with_scales = true) const {
+    return {.read = [this](const TensorSpec& t, std::int64_t first, std::int64_t rows,
+                           float* out) { return read_rows_f32(*weights, t, config, first, rows, out); },
+            .scales = !with_scales ? nullptr
+                                   : std::function<Result<BlockScales>(const TensorSpec&)>([this](const TensorSpec& t) {
+                                       return read_block_scales(*weights, t, config);
+                                     }),
+            .stored = [this](const TensorSpec& t) { return weights->find(t.name); }};
   }
 };
 

@@ -17,8 +17,7 @@ enum class Fp8Weights { whole, rounded };
 
 std::unique_ptr<Transformer> load(const GoldenModel& m, ThreadPool& pool, Arithmetic arithmetic,
                                   Fp8Weights fp8 = Fp8Weights::whole) {
-  auto model = Transformer::load(m.config, m.reader(), make_compute(pool, arithmetic),
-                                 fp8 == Fp8Weights::whole ? m.scales() : nullptr);
+  auto model = Transformer::load(m.config, m.source(fp8 == Fp8Weights::whole), make_compute(pool, arithmetic));
   EXPECT_TRUE(model.ok()) << (model.ok() ? "" : model.error().message);
   return std::move(model).value();
 }
@@ -128,7 +127,7 @@ TEST(ExactArithmetic, GivesTheSameBitsForAnyThreadsAndInstructionSet) {
       Compute compute = make_compute(pool, Arithmetic::exact);
       if (!kernels_for(isa)) continue;
       compute.kernels = kernels_for(isa);
-      auto model = Transformer::load(m.config, m.reader(), compute);
+      auto model = Transformer::load(m.config, m.source(), compute);
       ASSERT_TRUE(model.ok());
       const std::vector<float> logits = logits_in_chunks(**model, tokens, 40);
       if (first.empty()) first = logits;

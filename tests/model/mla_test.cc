@@ -65,7 +65,7 @@ struct Machine {
   std::unique_ptr<Transformer> model;
 
   Machine(const ModelConfig& config, Arithmetic arithmetic, int threads = 2, Isa isa = best_isa()) : pool(threads) {
-    model = Transformer::load(config, random_rows, make_compute(pool, arithmetic, isa).value()).value();
+    model = Transformer::load(config, {.read = random_rows}, make_compute(pool, arithmetic, isa).value()).value();
   }
 };
 

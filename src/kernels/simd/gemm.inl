@@ -157,27 +157,51 @@ void widen_row(const std::uint16_t* from, int n, float* to) {
   }
 }
 
+// n <= 16 rows into one half of a panel, whose first element is `to`; lanes of rows that are not there stay as they are.
+template <class E>
+HADAL_INLINE void pack_half(const float* from, std::ptrdiff_t stride, int n, int k, E* to) {
+  constexpr int kDepth = Element<E>::kDepth, kStep = 16 * kDepth;
+  int s = 0;
+  if (n == 16)
+    for (; s + kStep <= k; s += kStep) {
+      f32x16 x[16];
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) {
+        if constexpr (kDepth == 1) {
+          x[i] = load(from + i * stride + s);
+        } else {  // pairs of bf16, moved as if they were floats
+          std::uint16_t pairs[32];
+          store_bf16(pairs, load(from + i * stride + s));
+          store_bf16(pairs + 16, load(from + i * stride + s + 16));
+          float lanes[16];
+          std::memcpy(lanes, pairs, 64);
+          x[i] = load(lanes);
+        }
+      }
+      transpose(x);
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) store(reinterpret_cast<float*>(to + (s / kDepth + i) * 32 * kDepth), x[i]);
+    }
+  for (; s < k; s += kDepth)
+    for (int i = 0; i < n; ++i) {
+      const float* row = from + i * stride;
+      E* at = to + (s / kDepth) * 32 * kDepth + i * kDepth;
+      if constexpr (kDepth == 1) {
+        *at = row[s];
+      } else {
+        at[0] = narrow_one(row[s]);
+        at[1] = s + 1 < k ? narrow_one(row[s + 1]) : 0;
+      }
+    }
+}
+
 template <class E>
 void pack_rows(const float* from, std::ptrdiff_t stride, int n, int k, E* panel) {
   constexpr int kDepth = Element<E>::kDepth;
   const int steps = (k + kDepth - 1) / kDepth;
   if (n < 32) std::memset(panel, 0, static_cast<std::size_t>(steps) * 32 * kDepth * sizeof(E));
-  for (int i = 0; i < n; ++i) {
-    const float* row = from + i * stride;
-    E* to = panel + i * kDepth;
-    if constexpr (kDepth == 1) {
-      for (int s = 0; s < k; ++s) to[s * 32] = row[s];
-    } else {
-      for (int s = 0; s < k / 2; ++s) {
-        const std::uint32_t pair = narrow_one(row[2 * s]) | static_cast<std::uint32_t>(narrow_one(row[2 * s + 1])) << 16;
-        std::memcpy(to + s * 64, &pair, 4);
-      }
-      if (k % 2) {
-        to[(steps - 1) * 64] = narrow_one(row[k - 1]);
-        to[(steps - 1) * 64 + 1] = 0;
-      }
-    }
-  }
+  pack_half<E>(from, stride, n < 16 ? n : 16, k, panel);
+  if (n > 16) pack_half<E>(from + 16 * stride, stride, n - 16, k, panel + 16 * kDepth);
 }
 
 void interleave_f32(const float* from, std::ptrdiff_t stride, const std::int32_t* rows, int k, int n, int width, float* to) {

@@ -6,9 +6,13 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/simd/vec.h"
+#include "kernels/simd/codes.h"
 
 #include "kernels/simd/gemm.inl"
 #include "kernels/simd/rows.inl"
+
+#include "kernels/simd/block_types.inl"
+#include "kernels/simd/stored.inl"
 
 #include "kernels/simd/attention.inl"
 #include "kernels/simd/limits.inl"

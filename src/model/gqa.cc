@@ -1,0 +1,215 @@
+// Grouped-query attention of the dense families: H query heads share G key and value heads of width W (Ainslie et al.,
+// GQA, 2023). The cache keeps of a token, for each group, its value and its rotated key; serving only.
+//
+// Decode uses the kernel of MLA's absorbed order: a row [value | key] is a latent that is its own key, when the query
+// is [zeros | q]. Prefill uses the expanded kernel.
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "kernels/kernel_table.h"
+#include "kernels/rope.h"
+#include "model/block.h"
+
+namespace hadal {
+namespace {
+
+std::size_t size(int a, int b) {
+  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
+}
+
+void add_bias(const Compute& compute, const std::vector<float>& bias, float* row) {
+  if (!bias.empty()) compute.kernels->add_scaled(bias.data(), 1.0f, static_cast<int>(bias.size()), row);
+}
+
+// Bias, norm and rotation of the heads of one row.
+void finish_heads(const PassContext& pass, const std::vector<float>& bias, const std::vector<float>& norm, int heads,
+                  const float* cos_sin, float* row) {
+  const ModelConfig& c = pass.config;
+  const int width = c.head_dim;
+  add_bias(pass.compute, bias, row);
+  for (int h = 0; h < heads; ++h) {
+    float* head = row + h * width;
+    if (!norm.empty())
+      pass.compute.kernels->rms_norm(head, norm.data(), width, static_cast<float>(c.rms_norm_eps), head);
+    if (c.rope_layout == RopeLayout::half_split)
+      rope_rotate_halves(cos_sin, width / 2, head);
+    else
+      rope_rotate(cos_sin, width / 2, 1, head);
+  }
+}
+
+void project(const PassContext& pass, const AttentionWeights& w, AttentionActivations& a) {
+  const ModelConfig& c = pass.config;
+  const int rows = pass.rows, d = c.hidden_size, q_width = c.num_attention_heads * c.head_dim,
+            kv_width = c.num_key_value_heads * c.head_dim;
+  float* q = a.q_THK.ensure(size(rows, q_width));
+  float* k = a.k_TGW.ensure(size(rows, kv_width));
+  float* v = a.v_TGW.ensure(size(rows, kv_width));
+  const auto job = [&](const PackedMatrix& weights, float* y, int width) {
+    return MatmulJob{
+        .weights = &weights, .x = a.norm_TD.data(), .x_stride = d, .y = y, .y_stride = width, .rows = rows};
+  };
+  const MatmulJob jobs[] = {job(w.q_proj, q, q_width), job(w.k_proj, k, kv_width), job(w.v_proj, v, kv_width)};
+  matmul(pass.compute, jobs);
+  for_rows(pass.compute, rows, [&](int t) {
+    const float* cos_sin = pass.rope_TR + static_cast<std::ptrdiff_t>(t) * c.head_dim;
+    finish_heads(pass, w.q_bias, w.q_norm, c.num_attention_heads, cos_sin,
+                 q + static_cast<std::ptrdiff_t>(t) * q_width);
+    finish_heads(pass, w.k_bias, w.k_norm, c.num_key_value_heads, cos_sin,
+                 k + static_cast<std::ptrdiff_t>(t) * kv_width);
+    add_bias(pass.compute, w.v_bias, v + static_cast<std::ptrdiff_t>(t) * kv_width);
+  });
+}
+
+void write_rows(const PassContext& pass, int layer, const AttentionActivations& a) {
+  const ModelConfig& c = pass.config;
+  const int width = c.head_dim, kv_width = c.num_key_value_heads * width;
+  for (const Segment& s : pass.segments)
+    for (int r = 0; r < s.rows; ++r) {
+      const std::ptrdiff_t t = s.first_row + r;
+      const int position = s.first_position + r;
+      std::byte* to =
+          pass.store->row(layer, s.pages[static_cast<std::size_t>(position / kPageTokens)], position % kPageTokens);
+      for (int g = 0; g < c.num_key_value_heads; ++g)
+        for (const float* from :
+             {a.v_TGW.data() + t * kv_width + g * width, a.k_TGW.data() + t * kv_width + g * width}) {
+          if (pass.compute.arithmetic == Arithmetic::exact) {
+            std::memcpy(to, from, size(width, 4));
+            to += size(width, 4);
+          } else {
+            pass.compute.kernels->narrow_row(from, width, width, reinterpret_cast<std::uint16_t*>(to));
+            to += size(width, 2);
+          }
+        }
+    }
+}
+
+// Positions [0, positions) of a cached sequence back as floats: [S, G, value | key].
+void read_rows(const PassContext& pass, int layer, const Segment& s, int positions, float* rows) {
+  const int width = pass.config.latent_row_width();
+  pass.compute.pool->parallel_for((positions + kPageTokens - 1) / kPageTokens, [&](int page, int) {
+    for (int p = page * kPageTokens; p < std::min(positions, (page + 1) * kPageTokens); ++p) {
+      const std::byte* from = pass.store->row(layer, s.pages[static_cast<std::size_t>(page)], p % kPageTokens);
+      float* to = rows + static_cast<std::ptrdiff_t>(p) * width;
+      if (pass.compute.arithmetic == Arithmetic::exact)
+        std::memcpy(to, from, size(width, 4));
+      else
+        pass.compute.kernels->widen_row(reinterpret_cast<const std::uint16_t*>(from), width, to);
+    }
+  });
+}
+
+// Keys and values of group 0 of a segment's positions; the other groups follow at `group_stride`.
+struct GroupedKeys {
+  const float *k, *v;
+  std::ptrdiff_t stride, group_stride;
+};
+
+void add_tiles(const PassContext& pass, const Segment& s, const GroupedKeys& keys, AttentionActivations& a) {
+  constexpr int kQueries = 256;  // long runs are cut, so that few heads still give work to every thread
+  const ModelConfig& c = pass.config;
+  const int heads = c.num_attention_heads, width = c.head_dim, share = heads / c.num_key_value_heads;
+  const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(heads) * width;
+  for (int h = 0; h < heads; ++h)
+    for (int row = 0; row < s.rows; row += kQueries) {
+      const int n = std::min(kQueries, s.rows - row);
+      const std::ptrdiff_t t = s.first_row + row, group = h / share * keys.group_stride;
+      AttentionTile tile{};
+      tile.q = a.q_THK.data() + t * stride + h * width;
+      tile.q_stride = stride;
+      tile.k_nope = keys.k + group;
+      tile.k_nope_stride = keys.stride;
+      tile.k_pe = tile.k_nope;  // of width zero
+      tile.k_pe_stride = keys.stride;
+      tile.v = keys.v + group;
+      tile.v_stride = keys.stride;
+      tile.out = a.out_THV.data() + t * stride + h * width;
+      tile.out_stride = stride;
+      tile.rows = n;
+      tile.positions = s.first_position + row + n;
+      tile.nope = tile.value = width;
+      tile.scale = pass.softmax_scale;
+      a.tiles.push_back(tile);
+    }
+}
+
+void attend_prompt(const PassContext& pass, int layer, const Segment& s, AttentionActivations& a) {
+  const ModelConfig& c = pass.config;
+  const int width = c.head_dim, kv_width = c.num_key_value_heads * width, positions = s.first_position + s.rows;
+  a.tiles.clear();
+  if (s.first_position == 0) {
+    const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(s.first_row) * kv_width;
+    add_tiles(pass, s, {a.k_TGW.data() + first, a.v_TGW.data() + first, kv_width, width}, a);
+  } else {
+    float* rows = a.prefix_kv_SHB.ensure(size(positions, 2 * kv_width));
+    read_rows(pass, layer, s, positions, rows);
+    add_tiles(pass, s, {rows + width, rows, 2 * kv_width, 2 * width}, a);
+  }
+  attention(pass.compute, a.tiles);
+}
+
+// A row of queries at a time, group by group, on the pages as they lie.
+void attend_rows(const PassContext& pass, int layer, const Segment& s, AttentionActivations& a) {
+  const ModelConfig& c = pass.config;
+  const int width = c.head_dim, groups = c.num_key_value_heads, share = c.num_attention_heads / groups,
+            heads = c.num_attention_heads;
+  const int pages = (s.first_position + s.rows + kPageTokens - 1) / kPageTokens;
+  const std::size_t group_bytes = size(2 * width, pass.compute.arithmetic == Arithmetic::exact ? 4 : 2);
+  a.page_rows.resize(size(groups, pages));
+  for (int g = 0; g < groups; ++g)
+    for (int p = 0; p < pages; ++p)
+      a.page_rows[size(g, pages) + static_cast<std::size_t>(p)] =
+          pass.store->row(layer, s.pages[static_cast<std::size_t>(p)], 0) + static_cast<std::size_t>(g) * group_bytes;
+  float* query = a.absorbed_q_THW.ensure(size(pass.rows, 2 * heads * width));
+  pass.compute.pool->parallel_for(s.rows * groups, [&](int i, int) {
+    const int r = i / groups, g = i % groups;
+    const std::ptrdiff_t head = static_cast<std::ptrdiff_t>(s.first_row + r) * heads + g * share;
+    float* q = query + head * 2 * width;
+    for (int h = 0; h < share; ++h) {
+      std::memset(q + h * 2 * width, 0, size(width, 4));
+      std::memcpy(q + h * 2 * width + width, a.q_THK.data() + (head + h) * width, size(width, 4));
+    }
+    absorbed_attention_here(pass.compute, {.q = q,
+                                           .q_stride = 2 * width,
+                                           .pages = a.page_rows.data() + size(g, pages),
+                                           .row_bytes = pass.store->row_bytes,
+                                           .out = a.out_THV.data() + head * width,
+                                           .out_stride = width,
+                                           .heads = share,
+                                           .positions = s.first_position + r + 1,
+                                           .latent = width,
+                                           .rope = width,
+                                           .scale = pass.softmax_scale,
+                                           .scratch = nullptr});
+  });
+}
+
+}  // namespace
+
+void gqa_forward(const PassContext& pass, int layer, const AttentionWeights& w, const float* x_in, float* x_mid,
+                 AttentionActivations& a) {
+  HADAL_CHECK(pass.store);
+  const ModelConfig& c = pass.config;
+  const int rows = pass.rows, width = c.num_attention_heads * c.head_dim;
+  begin_half(pass, x_in, w.input_layernorm, a.norm_TD, a.norm_scale_T, x_mid);
+  project(pass, w, a);
+  write_rows(pass, layer, a);
+  a.out_THV.ensure(size(rows, width));
+  constexpr int kFewRows = 8;  // fewer read the pages as often as there are rows, but never copy them
+  for (const Segment& s : pass.segments) {
+    if (s.rows < kFewRows && (s.first_position > 0 || s.rows == 1))
+      attend_rows(pass, layer, s, a);
+    else
+      attend_prompt(pass, layer, s, a);
+  }
+  matmul(pass.compute, {.weights = &w.o_proj,
+                        .x = a.out_THV.data(),
+                        .x_stride = width,
+                        .y = x_mid,
+                        .y_stride = c.hidden_size,
+                        .rows = rows,
+                        .accumulate = true});
+}
+
+}  // namespace hadal

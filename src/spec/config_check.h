@@ -1,0 +1,21 @@
+// The rules that tie a model's sizes together, wherever they were read from (config_json.cc, gguf_config.cc).
+#pragma once
+
+#include <limits>
+#include <string_view>
+
+#include "base/result.h"
+#include "spec/model_config.h"
+
+namespace hadal {
+
+// What a size may be at most, before anything is multiplied.
+inline constexpr int kMaxConfigSize = std::numeric_limits<std::int32_t>::max();
+inline constexpr int kMaxConfigExperts = std::numeric_limits<std::int16_t>::max();  // ExpertId
+inline constexpr int kMaxConfigLayers = 100'000;
+
+// Each size by itself is in range; together they are possible: experts fill their groups, heads their key heads, and no
+// product that other code forms in int or int64 can overflow. Errors name the field.
+Status check_model_config(const ModelConfig& config, std::string_view subject);
+
+}  // namespace hadal
