@@ -242,7 +242,7 @@ TEST(ChatModel, WhatCannotBeDoneIsRefusedBeforeItIsQueued) {
       {negative, "max_tokens: expected 0 or more, found -1"},
       {half_a_character, "stop 1: expected UTF-8, found something else at byte 0"},
       {with_messages({}), "messages: expected at least one, found none"},
-      {with_messages({{"king", "hi", ""}}), "messages[0]: role: expected system, user or assistant, found \"king\""},
+      {with_messages({{"king", "hi", ""}}), "messages[0]: role: expected system, user, assistant or tool, found \"king\""},
       {with_messages({{"user", "hi", ""}, {"user", "\xC3", ""}}),
        "message 1: expected UTF-8, found something else at byte 0"},
       {empty_raw, "prompt: expected some text, found none"},
@@ -307,6 +307,7 @@ TEST(OpenChatModel, BadGenerationConfigAndContextAreNamed) {
 TEST(FinishReasonName, IsSpelledAsTheApiHasIt) {
   EXPECT_STREQ(finish_reason_name(FinishReason::stop), "stop");
   EXPECT_STREQ(finish_reason_name(FinishReason::length), "length");
+  EXPECT_STREQ(finish_reason_name(FinishReason::tool_calls), "tool_calls");
   EXPECT_STREQ(finish_reason_name(FinishReason::cancelled), "cancelled");
   EXPECT_STREQ(finish_reason_name(FinishReason::error), "error");
 }

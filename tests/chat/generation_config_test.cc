@@ -33,6 +33,19 @@ TEST(GenerationConfig, EmptyOneIsDeepSeeksOwnNumbers) {
   }
 }
 
+TEST(GenerationConfig, WhatTheFileLeavesOutIsTheCards) {
+  SamplingOptions card;
+  card.temperature = 0.7;
+  card.top_p = 0.8;
+  card.top_k = 20;
+  const auto config = parse_generation_config(R"({"top_p": 0.5})", "g.json", card);
+  EXPECT_EQ(config->sampling.temperature, 0.7);
+  EXPECT_EQ(config->sampling.top_p, 0.5);
+  EXPECT_EQ(config->sampling.top_k, 20);
+  TempDir dir;
+  EXPECT_EQ(read_generation_config(dir.path(), card)->sampling.top_k, 20);
+}
+
 TEST(GenerationConfig, EveryFieldArrivesAndOthersAreLeftAlone) {
   const GenerationConfig config = parsed(
       R"({"_from_model_config": true, "transformers_version": "4.46.3", "bos_token_id": 0, "do_sample": true,

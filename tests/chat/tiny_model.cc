@@ -116,10 +116,10 @@ void write_babbler(const std::filesystem::path& directory) {
 
 // Layers add nothing. Step i of the script has a direction of its own: the embedding of its token points there, and the
 // head's row of the next token too. All other tokens point at the end.
-void write_reciter(const std::filesystem::path& directory, std::string_view script) {
+void write_reciter(const std::filesystem::path& directory, std::string_view script, BpeTrainerOptions options) {
   std::string words;  // without what must stay bytes
   std::copy_if(script.begin(), script.end(), std::back_inserter(words), [](char c) { return (c & 0x80) == 0; });
-  const TrainedTokenizer files = tiny_tokenizer(words);
+  const TrainedTokenizer files = tiny_tokenizer(words, std::move(options));
   const Tokenizer tokenizer = opened(files);
   std::vector<TokenId> said = tokenizer.encode("\n");
   HADAL_CHECK(said.size() == 1);

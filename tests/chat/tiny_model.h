@@ -30,7 +30,7 @@ void write_babbler(const std::filesystem::path& directory);
 
 // After a generation prompt of deepseek-r1, thinking or not, it says `script`, which may hold "</think>", and ends.
 // Every token of the script must differ from the others and from a line feed. Sampling changes nothing.
-void write_reciter(const std::filesystem::path& directory, std::string_view script);
+void write_reciter(const std::filesystem::path& directory, std::string_view script, BpeTrainerOptions options = {});
 
 // Both, made once in a test program. The reciter's words are tokens; the bytes of "€" and "深" are tokens each.
 const std::filesystem::path& babbler();

@@ -75,6 +75,30 @@ TEST(ChatResponse, CancelledAnswerEndsWithAnErrorAndNotWithDone) {
   EXPECT_EQ(error_of(cancelled).status, 503);
 }
 
+TEST(ChatResponse, AnswerOfCallsAloneHasNoContent) {
+  Completion calls = answer();
+  calls.text.clear();
+  calls.finish_reason = FinishReason::tool_calls;
+  calls.tool_calls = {{.index = 0, .name = "f", .arguments = "{}"}};
+  const Json choice = Json::parse(completion_json(kId, calls))["choices"][0];
+  EXPECT_TRUE(choice["message"]["content"].is_null());
+  EXPECT_EQ(choice["message"]["tool_calls"][0]["id"], "call_1_0");
+  EXPECT_EQ(choice["finish_reason"], "tool_calls");
+  EXPECT_TRUE(is_answer(calls));
+  EXPECT_FALSE(Json::parse(completion_json(kId, answer()))["choices"][0]["message"].contains("tool_calls"));
+}
+
+TEST(ChatResponse, FirstDeltaOfACallNamesItAndTheOthersAdd) {
+  const ChunkWriter writer(kId, UsageChunk::no);
+  const auto call_of = [&](const ToolCallDelta& call) {
+    return data_of(
+        writer.delta({.reasoning = "", .text = "", .tool_calls = {call}}))["choices"][0]["delta"]["tool_calls"][0];
+  };
+  EXPECT_EQ(call_of({.index = 1, .name = "f"}),
+            Json::parse(R"({"index":1,"id":"call_1_1","type":"function","function":{"name":"f","arguments":""}})"));
+  EXPECT_EQ(call_of({.index = 1, .arguments = "{"}), Json::parse(R"({"index":1,"function":{"arguments":"{"}})"));
+}
+
 TEST(ChatResponse, BrokenTextIsRepairedNotThrown) {
   EXPECT_THAT(ChunkWriter(kId, UsageChunk::no).delta({.reasoning = "", .text = "\xff"}), HasSubstr("\xEF\xBF\xBD"));
 }

@@ -23,6 +23,16 @@ TEST(Mailbox, WakesOnceUntilItIsEmptied) {
   EXPECT_EQ(wakes, 2);
 }
 
+TEST(Mailbox, ArgumentsOfOneCallAreJoined) {
+  Mailbox box([] {});
+  box.push({.reasoning = "", .text = "", .tool_calls = {{.index = 0, .name = "f", .arguments = "{"}}});
+  box.push({.reasoning = "", .text = "", .tool_calls = {{.index = 0, .arguments = "}"}, {.index = 1, .name = "f"}}});
+  const std::vector<ToolCallDelta> calls = box.take().delta.tool_calls;
+  ASSERT_EQ(calls.size(), 2u);
+  EXPECT_EQ(calls[0].arguments, "{}");
+  EXPECT_EQ(calls[1].name, "f");
+}
+
 TEST(Mailbox, NobodyIsWokenAfterItIsClosed) {
   int wakes = 0;
   Mailbox box([&] { ++wakes; });

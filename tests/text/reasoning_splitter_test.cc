@@ -102,6 +102,28 @@ TEST(ReasoningSplitter, HoldsBackOnlyWhatMayStillChange) {
   EXPECT_EQ(splitter.push("\nA\n").text, "A\n");
 }
 
+TEST(ReasoningSplitter, ThoughtCanBeEndedFromOutside) {
+  const auto ended = [](Start start, const char* before, const char* after) {
+    ReasoningSplitter splitter(start);
+    Split all;
+    const auto take = [&](const SplitText& part) {
+      all.reasoning += part.reasoning;
+      all.text += part.text;
+    };
+    take(splitter.push(before));
+    take(splitter.end_thought());
+    EXPECT_FALSE(splitter.in_reasoning());
+    take(splitter.push(after));
+    take(splitter.flush());
+    return all;
+  };
+  EXPECT_EQ(ended(Start::reasoning, "so\n\n", "\nx</think>"), (Split{"so", "\nx</think>"}));
+  EXPECT_EQ(ended(Start::reasoning, "so </thi", "x"), (Split{"so </thi", "x"}));
+  EXPECT_EQ(ended(Start::reasoning, "so</think>\n", "x"), (Split{"so", "x"}));
+  EXPECT_EQ(ended(Start::undecided, " ", "<think>x"), (Split{"", " <think>x"}));
+  EXPECT_EQ(ended(Start::answer, "a", "b"), (Split{"", "ab"}));
+}
+
 std::string stopped(const std::vector<std::string>& stops, const std::string& text, std::size_t step,
                     std::string* stop) {
   StopMatcher matcher(stops);
