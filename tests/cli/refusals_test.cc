@@ -196,7 +196,7 @@ TEST(Refusals, StandardInputThatCannotBeReadIsNamed) {
   expect_wrong({"tokenize", model, "--decode"}, {"stdin: expected", "a list of ids, found \"text\""}, "\"text\"");
   expect_wrong({"render", model}, {"request: not JSON"}, "{");
   expect_wrong({"render", model}, {"request: messages: expected a list of messages"}, "{}");
-  expect_wrong({"render", model}, {"messages[0]: role: expected system, user or assistant, found \"king\""},
+  expect_wrong({"render", model}, {"messages[0]: role: expected system, user, assistant or tool, found \"king\""},
                "{\"messages\": [{\"role\": \"king\", \"content\": \"hi\"}]}");
   expect_wrong({"render", model}, {"request: expected the keys messages,", "found \"message\""}, "{\"message\": []}");
 }

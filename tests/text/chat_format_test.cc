@@ -164,6 +164,66 @@ TEST(ChatFormat, IsRecognisedFromTheTemplateOrTheTokens) {
   EXPECT_THAT(with_template("<|im_start|>"), HasSubstr("does not write"));
 }
 
+// A tokenizer with these control tokens beside the bytes, and this template.
+std::string recognised(std::vector<std::string> tokens, std::string jinja) {
+  BpeTrainerOptions options;
+  options.vocab_size = 256 + static_cast<int>(tokens.size());
+  options.special_tokens = std::move(tokens);
+  options.chat_template = std::move(jinja);
+  const auto trained = BpeTrainer::create(std::move(options))->train();
+  auto tokenizer = *Tokenizer::from_json(trained->tokenizer_json, "tokenizer.json");
+  HADAL_CHECK(tokenizer.apply_config(trained->tokenizer_config_json, "config").ok());
+  const auto result = recognise_chat_format(tokenizer, "m");
+  return result.ok() ? std::string((*result)->name()) : result.error().message;
+}
+
+TEST(ChatFormat, DistillationIsToldFromQwenAndLlamaByItsRoles) {
+  const std::vector<std::string> roles = {
+      "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "<think>", "</think>"};
+  const std::string jinja = "{{'<｜User｜>'}}{{'<｜Assistant｜><think>\\n'}} content.split('</think>')";
+  for (const char* other : {"<|fim_prefix|>", "<|reserved_special_token_0|>", "<|start_header_id|>"}) {
+    std::vector<std::string> tokens = roles;
+    tokens.insert(tokens.end(), {other, "<|im_start|>", "<|im_end|>", "<|eot_id|>"});
+    EXPECT_EQ(recognised(tokens, jinja), "deepseek-r1") << other;
+  }
+  std::vector<std::string> qwen = roles, llama = roles;
+  qwen.push_back("<|fim_prefix|>");
+  llama.push_back("<|reserved_special_token_0|>");
+  EXPECT_EQ(recognised(qwen, ""), "deepseek-r1");
+  EXPECT_EQ(recognised(llama, ""), "deepseek-r1");
+}
+
+TEST(ChatFormat, RelativesOfKnownFormatsAreNotTakenForThem) {
+  const std::vector<std::string> chatml = {"<|im_start|>", "<|im_end|>", "<|endoftext|>"};
+  const std::vector<std::string> llama = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"};
+  const std::string smol = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face";
+  const std::string qwen = "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
+  EXPECT_EQ(recognised(chatml, smol), "smollm2");
+  EXPECT_EQ(recognised(chatml, qwen), "qwen2.5");
+  EXPECT_EQ(recognised(llama, "<|start_header_id|> Cutting Knowledge Date: December 2023"), "llama3");
+  EXPECT_THAT(recognised(chatml, qwen + "{{ '<think>' }}"), HasSubstr("a later generation: it thinks"));
+  EXPECT_THAT(recognised(chatml, smol + "{% if enable_thinking %}"), HasSubstr("a later generation: it thinks"));
+  EXPECT_THAT(recognised(chatml, "<|im_start|>system\nYou are a helpful assistant"),
+              HasSubstr("neither Qwen2.5's nor"));
+  EXPECT_THAT(recognised(chatml, ""), HasSubstr("no chat template writes <|im_start|>"));
+  EXPECT_THAT(recognised(llama, "<|start_header_id|>"), HasSubstr("not that of Llama 3.1"));
+  EXPECT_THAT(recognised(llama, ""), HasSubstr("no chat template writes <|start_header_id|>"));
+  EXPECT_THAT(recognised({"<s>", "</s>"}, "[INST]"), HasSubstr("has the roles of none of them"));
+  for (const std::string& unsure : {recognised(chatml, ""), recognised({"<s>"}, "")})
+    EXPECT_THAT(unsure, HasSubstr("name one of deepseek-v2, deepseek-v3, deepseek-r1, deepseek-v3.1, qwen2.5, llama3, "
+                                  "smollm2"));
+}
+
+TEST(ChatFormat, EachSaysWhatItsCardRecommends) {
+  for (const ChatFormat* f : chat_formats()) {
+    EXPECT_GT(f->sampling().temperature, 0) << f->name();
+    EXPECT_LT(f->sampling().temperature, 1) << f->name();
+    EXPECT_GE(f->sampling().top_p, 0.8) << f->name();
+  }
+  EXPECT_EQ(format("deepseek-v3").sampling().temperature, 0.3);
+  EXPECT_EQ(format("qwen2.5").sampling().top_k, 20);
+}
+
 TEST(ChatFormat, StopsAtTheEndTokensThatThereAre) {
   EXPECT_EQ(numbers(stop_token_ids(format("deepseek-v3"), golden_tokenizer("deepseek_v3"))),
             (std::vector<int>{1, 128805}));
