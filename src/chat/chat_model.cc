@@ -19,6 +19,7 @@
 #include "chat/cache_plan.h"
 #include "chat/generation_config.h"
 #include "chat/model_files.h"
+#include "chat/tool_plan.h"
 #include "engine/engine.h"
 #include "text/utf8.h"
 
@@ -72,7 +73,6 @@ class EngineChatModel final : public ChatModel {
   // On the callers' threads.
   Result<std::unique_ptr<Job>> make_job(GenerationRequest request) const;
   Result<std::vector<TokenId>> prompt_ids(const GenerationRequest& request, Job& job) const;
-  Status choose_tools(const GenerationRequest& request, RenderOptions& options, ToolCallSyntax& calls) const;
 
   // On the engine thread.
   void run();
@@ -175,35 +175,13 @@ Result<std::vector<TokenId>> EngineChatModel::prompt_ids(const GenerationRequest
   if (request.messages.empty()) return Error{ErrorKind::invalid, "messages: expected at least one, found none"};
   for (std::size_t i = 0; i < request.messages.size(); ++i)
     HADAL_RETURN_IF_ERROR(check_text(fmt::format("message {}", i), request.messages[i].content));
-  RenderOptions options{.thinking = request.thinking};
-  if (request.tool_choice == ToolChoice::automatic) {
-    HADAL_RETURN_IF_ERROR(choose_tools(request, options, job.stream_options.calls));
-  }
-  HADAL_ASSIGN(const RenderedPrompt rendered, text_.format->render(request.messages, options));
+  HADAL_ASSIGN(ToolPlan tools, plan_tools(request, text_));
+  job.stream_options.calls = tools.calls;
+  HADAL_ASSIGN(const RenderedPrompt rendered,
+               text_.format->render(request.messages, {.thinking = request.thinking, .tools = std::move(tools.shown)}));
   job.stream_options.start =
       rendered.reasoning_open ? ReasoningSplitter::Start::reasoning : ReasoningSplitter::Start::undecided;
   return text_.tokenizer.encode(rendered.prompt);
-}
-
-// Which definitions the prompt shows, and whether calls are taken out of the answer.
-Status EngineChatModel::choose_tools(const GenerationRequest& request, RenderOptions& options,
-                                     ToolCallSyntax& calls) const {
-  const ChatFormat& format = *text_.format;
-  const bool defined = request.tools && !request.tools->items().empty();
-  if (defined && format.tools() == ToolSupport::none)
-    return Error{ErrorKind::unsupported, fmt::format("tools: {} ({}) has no tool calls", name(), format.name())};
-  if (defined && format.tools() == ToolSupport::calls)
-    return Error{ErrorKind::unsupported,
-                 fmt::format("tools: {} ({}) has no place for definitions; describe them in a system message, and its "
-                             "calls are understood",
-                             name(), format.name())};
-  if (defined) options.tools = request.tools;
-  // Where a client had to describe its tools itself, a call is known by its control tokens.
-  const bool unasked =
-      format.tools() == ToolSupport::calls &&
-      text_.tokenizer.find_control(ToolCallParser::markers(format.call_syntax()).front()).has_value();
-  if (defined || unasked) calls = format.call_syntax();
-  return Done{};
 }
 
 void EngineChatModel::cancel(SequenceId id) {

@@ -158,6 +158,16 @@ TEST(AnswerCalls, FormatWithoutToolsRefusesThem) {
   EXPECT_EQ(refused.error().message, "tools: caller (deepseek-v2) has no tool calls");
 }
 
+TEST(AnswerCalls, VocabularyWithoutTheMarkersHasNoCalls) {
+  const auto model = open_tiny(reciter());
+  EXPECT_EQ(model->generate(with_tools(ToolChoice::automatic)).error().message,
+            "tools: reciter (deepseek-r1) has no tool calls");
+  GenerationRequest round = ask("hi");
+  round.messages.push_back({.role = "tool", .content = "r", .reasoning_content = ""});
+  EXPECT_EQ(model->generate(std::move(round)).error().message,
+            "messages[1]: reciter (deepseek-r1) has no tool calls and no results of tools");
+}
+
 TEST(OpenChatModel, FormatCanBeForcedAndBringsItsSampling) {
   EXPECT_EQ(open_caller("")->default_sampling().temperature, 0.6);
   EXPECT_EQ(open_caller("deepseek-v3")->default_sampling().temperature, 0.3);
