@@ -93,14 +93,14 @@ TEST(Refusals, AbsentModelIsNamedByEveryCommandThatTakesOne) {
   TempDir folder;
   write_file(folder / "tokens.json", "[1,2,3]");
   const std::string absent = folder / "absent", tokens = folder / "tokens.json", out = folder / "out.safetensors";
-  const std::vector<std::string> words{absent + ": expected a model's directory, found nothing there"};
+  const std::vector<std::string> words{absent + ": expected a model's directory or .gguf file, found nothing there"};
   expect_wrong({"inspect", absent}, words);
   expect_wrong({"logits", absent, "--tokens", "1"}, words);
   expect_wrong({"gradients", absent, "--tokens-file", tokens, "--out", out}, words);
   expect_wrong({"tokenize", absent}, words, "text");
   expect_wrong({"render", absent}, words, "{\"messages\": []}");
   expect_wrong({"perplexity", absent, tokens}, words);
-  expect_wrong({"inspect", tokens}, {"tokens.json: expected a directory with config.json", "found a file"});
+  expect_wrong({"inspect", tokens}, {"tokens.json: expected a directory with config.json", "found another file"});
   expect_wrong({"inspect", "no-such-name"},
                {"no-such-name: expected a model's directory, or the name of one in", "found none"});
   expect_wrong({"inspect", ""}, {"model: expected a directory or a name, found an empty one"});

@@ -11,14 +11,15 @@
 
 #include "formats/safetensors.h"
 #include "model/transformer.h"
-#include "spec/checkpoint.h"
+#include "spec/open_checkpoint.h"
 
 namespace hadal::testing {
 
 struct GoldenModel {
   std::string directory;
   ModelConfig config;
-  std::unique_ptr<Safetensors> weights, golden;
+  std::unique_ptr<TensorSource> weights;
+  std::unique_ptr<Safetensors> golden;
 
   std::vector<float> floats(const std::string& name) const {
     const auto view = golden->find(name);
@@ -42,19 +43,24 @@ struct GoldenModel {
   }
 };
 
-inline GoldenModel open_golden(const std::string& name) {
+// `path`: of the model, relative to the goldens; `golden` beside it.
+inline GoldenModel open_golden_file(const std::string& path, const std::string& golden_path) {
   GoldenModel m;
-  m.directory = std::string(HADAL_GOLDENS) + "/models/" + name;
-  auto config = read_model_config(m.directory);
-  auto weights = Safetensors::open(m.directory);
-  auto golden = Safetensors::open(m.directory + "/golden.safetensors");
-  EXPECT_TRUE(config.ok()) << (config.ok() ? "" : config.error().message);
-  EXPECT_TRUE(weights.ok()) << (weights.ok() ? "" : weights.error().message);
+  m.directory = std::string(HADAL_GOLDENS) + "/" + path;
+  auto checkpoint = open_checkpoint(m.directory);
+  auto golden = Safetensors::open(std::string(HADAL_GOLDENS) + "/" + golden_path);
+  EXPECT_TRUE(checkpoint.ok()) << (checkpoint.ok() ? "" : checkpoint.error().message);
   EXPECT_TRUE(golden.ok()) << (golden.ok() ? "" : golden.error().message);
-  m.config = *config;
-  m.weights = std::make_unique<Safetensors>(std::move(weights).value());
+  m.config = checkpoint->config;
+  m.weights = std::move(checkpoint->tensors);
   m.golden = std::make_unique<Safetensors>(std::move(golden).value());
   return m;
+}
+inline GoldenModel open_golden(const std::string& name) {
+  return open_golden_file("models/" + name, "models/" + name + "/golden.safetensors");
+}
+inline GoldenModel open_gguf_golden(const std::string& name) {
+  return open_golden_file("gguf/" + name + "/" + name + ".gguf", "gguf/" + name + "/golden.safetensors");
 }
 
 inline double distance(const std::vector<float>& x, const std::vector<float>& golden) {

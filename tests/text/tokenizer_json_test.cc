@@ -87,7 +87,7 @@ TEST(TokenizerJson, NamesBrokenAddedTokens) {
   EXPECT_THAT(with({{"id", 7}, {"content", "<y>"}}), HasSubstr("id 7 is given twice"));
   EXPECT_THAT(with({{"id", 301}, {"content", "he"}}), HasSubstr("expected id 256 as elsewhere in the file, found 301"));
   EXPECT_THAT(with({{"id", 300}, {"content", "<x>"}}), HasSubstr("\"<x>\" is given twice"));
-  EXPECT_THAT(with({{"id", 301}, {"content", ""}}), HasSubstr("added_tokens[1]: content: expected 1 to 1024 bytes"));
+  EXPECT_THAT(with({{"id", 301}, {"content", ""}}), HasSubstr("added token 301: expected 1 to 1024 bytes"));
   EXPECT_THAT(with({{"id", 301}, {"content", std::string(1025, 'a')}}), HasSubstr("found 1025"));
   EXPECT_THAT(with({{"id", 1 << 30}, {"content", "<y>"}}), HasSubstr("id: expected a whole number from 0 to 1048575"));
   EXPECT_THAT(with({{"content", "<y>"}}), HasSubstr("id: expected a whole number"));
