@@ -63,11 +63,13 @@ struct AbsorbedTile {
   std::byte* scratch;  // absorbed_scratch_bytes()
 };
 
-// A row of x in eight bits, for products with stored blocks. Padded with zeros to a multiple of 256 values.
+// A row of x in eight bits, for products with stored blocks: one scale for 256 values. Padded with zeros to a multiple
+// of 256.
 struct CodedRow {
-  std::int8_t* codes;  // [k]
-  float* lane_scales;  // [k / 4] the scale of each four codes
-  float* sums;         // [k / 16] scale times sum of each sixteen codes
+  std::int8_t* codes;         // [k]
+  float* scales;              // [k / 256]
+  float* sums;                // [k / 16] the sum of each sixteen codes
+  std::int16_t* whole_sums;   // [k / 16] the same as whole numbers
 };
 
 // Weights in the blocks of one type, row by row as their file stores them (base/block_formats.h).

@@ -135,10 +135,12 @@ TEST_P(Stored, FewRowsAreProductsWithCodedActivations) {
   for (const int rows : {1, 2, 3, 8, 11}) {
     const auto x = random_values<float>(rows * k, 3);
     std::vector<float> coded = x;
-    for (std::size_t i = 0; i < x.size(); i += 32) {
+    for (std::size_t i = 0; i < x.size();) {
+      const std::size_t row = static_cast<std::size_t>(k), end = std::min(i + 256 - i % row % 256, (i / row + 1) * row);
       float top = 0;
-      for (std::size_t j = i; j < i + 32; ++j) top = std::max(top, std::fabs(x[j]));
-      for (std::size_t j = i; j < i + 32; ++j) coded[j] = std::nearbyint(x[j] * (127.0f / top)) * (top / 127.0f);
+      for (std::size_t j = i; j < end; ++j) top = std::max(top, std::fabs(x[j]));
+      for (std::size_t j = i; j < end; ++j) coded[j] = std::nearbyint(x[j] * (127.0f / top)) * (top / 127.0f);
+      i = end;
     }
     const auto y = stored_product(GetParam(), Arithmetic::fast, blocks, x, rows, outputs, k);
     EXPECT_LT(difference(y, product(coded, w, rows, outputs, k)), 3e-6) << rows;

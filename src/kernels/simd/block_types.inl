@@ -12,25 +12,45 @@ struct Codes {
   f32x16 offsets;  // by run of 16 values
 };
 
+// Scales that are whole numbers times one number a block: then products with 8-bit codes stay whole until the end of the
+// block (types with kWhole). value = d * scale * code + dmin * offset, codes up to 127.
+struct WholeCodes {
+  u8x64 codes[4];
+  i16x16 scales, offsets;  // scales by run of kRun, offsets by run of 16
+  float d, dmin;
+};
+
+template <class T>
+HADAL_INLINE Codes with_floats(const WholeCodes& w) {
+  Codes r;
+  for (int c = 0; c < 4; ++c) r.codes[c] = w.codes[c];
+  r.scales = mul(widen_whole(w.scales), set1(w.d));
+  r.offsets = mul(widen_whole(w.offsets), set1(w.dmin));
+  return r;
+}
+
 // --- blocks of 256 ---------------------------------------------------------------------------------------------------
 
-// Six-bit scales and minima of eight runs, times d and -dmin (Q4_K, Q5_K).
-HADAL_INLINE void unpack_scales(const std::byte* block, Codes& to) {
+// Six-bit scales and minima of eight runs (Q4_K, Q5_K).
+HADAL_INLINE void unpack_scales(const std::byte* block, WholeCodes& to) {
   std::uint32_t a, b, c;
   std::memcpy(&a, block + 4, 4);
   std::memcpy(&b, block + 8, 4);
   std::memcpy(&c, block + 12, 4);
-  const f32x16 six_bits = widen_words(a & 0x3f3f3f3fu, (c & 0x0f0f0f0fu) | (a >> 6 & 0x03030303u) << 4, b & 0x3f3f3f3fu,
-                                      (c >> 4 & 0x0f0f0f0fu) | (b >> 6 & 0x03030303u) << 4);
-  const f32x16 both = mul(six_bits, keep_first(set1(half_at(block)), set1(-half_at(block + 2)), 8));
-  to.scales = both;
-  to.offsets = spread<8, 2>(both);
+  const i16x16 six_bits =
+      signed_whole(bytes_of(a & 0x3f3f3f3fu, (c & 0x0f0f0f0fu) | (a >> 6 & 0x03030303u) << 4, b & 0x3f3f3f3fu,
+                            (c >> 4 & 0x0f0f0f0fu) | (b >> 6 & 0x03030303u) << 4));
+  to.scales = six_bits;
+  to.offsets = upper_twice(six_bits);
+  to.d = half_at(block);
+  to.dmin = -half_at(block + 2);
 }
 
 struct Q4K {
   static constexpr int kBlockValues = 256, kBlockBytes = 144, kRun = 32;
-  static HADAL_INLINE Codes unpack(const std::byte* block) {
-    Codes r;
+  static constexpr bool kWhole = true;
+  static HADAL_INLINE WholeCodes unpack(const std::byte* block) {
+    WholeCodes r;
     unpack_scales(block, r);
 #pragma GCC unroll 4
     for (int c = 0; c < 4; ++c) r.codes[c] = mask(shift_right<0, 0, 4, 4>(twice32(block + 16 + 32 * c)), 0x0f);
@@ -40,8 +60,9 @@ struct Q4K {
 
 struct Q5K {
   static constexpr int kBlockValues = 256, kBlockBytes = 176, kRun = 32;
-  static HADAL_INLINE Codes unpack(const std::byte* block) {
-    Codes r;
+  static constexpr bool kWhole = true;
+  static HADAL_INLINE WholeCodes unpack(const std::byte* block) {
+    WholeCodes r;
     unpack_scales(block, r);
     const u8x64 high = twice32(block + 16);
     const std::byte* low = block + 48;
@@ -55,16 +76,18 @@ struct Q5K {
 
 struct Q6K {
   static constexpr int kBlockValues = 256, kBlockBytes = 210, kRun = 16;
-  static HADAL_INLINE Codes unpack(const std::byte* block) {
-    Codes r;
+  static constexpr bool kWhole = true;
+  static HADAL_INLINE WholeCodes unpack(const std::byte* block) {
+    WholeCodes r;
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
       const u8x64 low = load_codes(block + 64 * half), high = twice32(block + 128 + 32 * half);
       r.codes[2 * half] = either(mask(low, 0x0f), shift_left<4>(mask(shift_right<0, 0, 2, 2>(high), 3)));
       r.codes[2 * half + 1] = either(mask(shift_right<4, 4, 4, 4>(low), 0x0f), shift_left<4>(mask(shift_right<4, 4, 6, 6>(high), 3)));
     }
-    r.scales = mul(widen_signed(reinterpret_cast<const std::int8_t*>(block + 192)), set1(half_at(block + 208)));
-    r.offsets = mul(r.scales, set1(-32.0f));
+    r.scales = r.offsets = signed_whole(bytes_at(block + 192));
+    r.d = half_at(block + 208);
+    r.dmin = -32.0f * r.d;
     return r;
   }
 };
@@ -81,24 +104,27 @@ HADAL_INLINE void unpack_pairs_of_bits(const std::byte* block, u8x64 (&codes)[4]
 
 struct Q2K {
   static constexpr int kBlockValues = 256, kBlockBytes = 84, kRun = 16;
-  static HADAL_INLINE Codes unpack(const std::byte* block) {
-    Codes r;
+  static constexpr bool kWhole = true;
+  static HADAL_INLINE WholeCodes unpack(const std::byte* block) {
+    WholeCodes r;
     unpack_pairs_of_bits(block + 16, r.codes);
-    std::uint8_t low[16], high[16];
-    for (int i = 0; i < 16; ++i) {
-      low[i] = static_cast<std::uint8_t>(block[i]) & 15;
-      high[i] = static_cast<std::uint8_t>(static_cast<std::uint8_t>(block[i]) >> 4);
-    }
-    r.scales = mul(widen_codes(low), set1(half_at(block + 80)));
-    r.offsets = mul(widen_codes(high), set1(-half_at(block + 82)));
+    std::uint32_t words[4];
+    std::memcpy(words, block, 16);
+    constexpr std::uint32_t kLow = 0x0f0f0f0fu;
+    r.scales = signed_whole(bytes_of(words[0] & kLow, words[1] & kLow, words[2] & kLow, words[3] & kLow));
+    r.offsets = signed_whole(
+        bytes_of(words[0] >> 4 & kLow, words[1] >> 4 & kLow, words[2] >> 4 & kLow, words[3] >> 4 & kLow));
+    r.d = half_at(block + 80);
+    r.dmin = -half_at(block + 82);
     return r;
   }
 };
 
 struct Q3K {
   static constexpr int kBlockValues = 256, kBlockBytes = 110, kRun = 16;
-  static HADAL_INLINE Codes unpack(const std::byte* block) {
-    Codes r;
+  static constexpr bool kWhole = true;
+  static HADAL_INLINE WholeCodes unpack(const std::byte* block) {
+    WholeCodes r;
     unpack_pairs_of_bits(block + 32, r.codes);
     const u8x64 top = twice32(block);
     r.codes[0] = either(r.codes[0], shift_left<2>(mask(shift_right<0, 0, 1, 1>(top), 1)));
@@ -109,11 +135,12 @@ struct Q3K {
     std::memcpy(&a, block + 96, 4);
     std::memcpy(&b, block + 100, 4);
     std::memcpy(&t, block + 104, 4);
-    const f32x16 six_bits =
-        widen_words((a & 0x0f0f0f0fu) | (t & 0x03030303u) << 4, (b & 0x0f0f0f0fu) | (t >> 2 & 0x03030303u) << 4,
-                    (a >> 4 & 0x0f0f0f0fu) | (t >> 4 & 0x03030303u) << 4, (b >> 4 & 0x0f0f0f0fu) | (t >> 6 & 0x03030303u) << 4);
-    r.scales = mul(sub(six_bits, set1(32.0f)), set1(half_at(block + 108)));
-    r.offsets = mul(r.scales, set1(-4.0f));
+    const u8x16 six_bits =
+        bytes_of((a & 0x0f0f0f0fu) | (t & 0x03030303u) << 4, (b & 0x0f0f0f0fu) | (t >> 2 & 0x03030303u) << 4,
+                 (a >> 4 & 0x0f0f0f0fu) | (t >> 4 & 0x03030303u) << 4, (b >> 4 & 0x0f0f0f0fu) | (t >> 6 & 0x03030303u) << 4);
+    r.scales = r.offsets = minus(signed_whole(six_bits), 32);
+    r.d = half_at(block + 108);
+    r.dmin = -4.0f * r.d;
     return r;
   }
 };
@@ -122,6 +149,7 @@ inline constexpr std::uint8_t kIq4Values[16] = {1, 24, 45, 63, 79, 93, 106, 118,
 
 struct Iq4Xs {
   static constexpr int kBlockValues = 256, kBlockBytes = 136, kRun = 32;
+  static constexpr bool kWhole = false;
   static HADAL_INLINE Codes unpack(const std::byte* block) {
     Codes r;
 #pragma GCC unroll 4
@@ -171,6 +199,7 @@ HADAL_INLINE u8x64 two_blocks_of_nibbles(const std::byte* nibbles) {
 
 struct Q40 {
   static constexpr int kBlockValues = 32, kBlockBytes = 18, kRun = 32;
+  static constexpr bool kWhole = false;
   static HADAL_INLINE Codes unpack(const std::byte* blocks) {
     Codes r;
 #pragma GCC unroll 4
@@ -183,6 +212,7 @@ struct Q40 {
 
 struct Q41 {
   static constexpr int kBlockValues = 32, kBlockBytes = 20, kRun = 32;
+  static constexpr bool kWhole = false;
   static HADAL_INLINE Codes unpack(const std::byte* blocks) {
     Codes r;
 #pragma GCC unroll 4
@@ -203,6 +233,7 @@ HADAL_INLINE u8x64 fifth_bits(const std::byte* first, const std::byte* second) {
 
 struct Q50 {
   static constexpr int kBlockValues = 32, kBlockBytes = 22, kRun = 32;
+  static constexpr bool kWhole = false;
   static HADAL_INLINE Codes unpack(const std::byte* blocks) {
     Codes r;
 #pragma GCC unroll 4
@@ -218,6 +249,7 @@ struct Q50 {
 
 struct Q51 {
   static constexpr int kBlockValues = 32, kBlockBytes = 24, kRun = 32;
+  static constexpr bool kWhole = false;
   static HADAL_INLINE Codes unpack(const std::byte* blocks) {
     Codes r;
 #pragma GCC unroll 4
@@ -233,6 +265,7 @@ struct Q51 {
 
 struct Q80 {
   static constexpr int kBlockValues = 32, kBlockBytes = 34, kRun = 32;
+  static constexpr bool kWhole = false;
   static HADAL_INLINE Codes unpack(const std::byte* blocks) {
     Codes r;
 #pragma GCC unroll 4
@@ -248,6 +281,7 @@ struct Q80 {
 
 struct Iq4Nl {
   static constexpr int kBlockValues = 32, kBlockBytes = 18, kRun = 32;
+  static constexpr bool kWhole = false;
   static HADAL_INLINE Codes unpack(const std::byte* blocks) {
     Codes r;
 #pragma GCC unroll 4
@@ -268,6 +302,7 @@ inline constexpr std::uint8_t kMxfp4Values[16] = {12, 13, 14, 15, 16, 18, 20, 24
 
 struct Mxfp4 {
   static constexpr int kBlockValues = 32, kBlockBytes = 17, kRun = 32;
+  static constexpr bool kWhole = false;
   static HADAL_INLINE Codes unpack(const std::byte* blocks) {
     Codes r;
 #pragma GCC unroll 4

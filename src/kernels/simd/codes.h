@@ -64,9 +64,67 @@ HADAL_INLINE u8x64 look_up(const std::uint8_t* table, u8x64 codes) {
 HADAL_INLINE f32x16 dot_codes(u8x64 codes, const std::int8_t* x) {
   return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(_mm512_setzero_si512(), codes, _mm512_loadu_si512(x)));
 }
+// Sums of whole numbers, and the multipliers of neighbouring pairs of products.
+using i32x16 = __m512i;
+using i16x32 = __m512i;
+HADAL_INLINE i32x16 no_sum() {
+  return _mm512_setzero_si512();
+}
+// sum + products of codes up to 127 with x, times a multiplier for each two of them.
+HADAL_INLINE i32x16 add_scaled_dot(i32x16 sum, u8x64 codes, const std::int8_t* x, i16x32 multipliers) {
+  return _mm512_dpwssd_epi32(sum, _mm512_maddubs_epi16(codes, _mm512_loadu_si512(x)), multipliers);
+}
+HADAL_INLINE f32x16 to_floats(i32x16 x) {
+  return _mm512_cvtepi32_ps(x);
+}
+// Eight sums of two products each of sixteen numbers, in the first eight lanes.
+struct i16x16 {
+  __m256i v;
+};
+HADAL_INLINE f32x16 dot_whole(i16x16 a, const std::int16_t* b) {
+  const __m256i products = _mm256_madd_epi16(a.v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b)));
+  return _mm512_zextps256_ps512(_mm256_cvtepi32_ps(products));
+}
+// Sixteen bytes, signed or not, as whole numbers.
+struct u8x16 {
+  __m128i v;
+};
+HADAL_INLINE u8x16 bytes_of(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) {
+  return {_mm_set_epi32(static_cast<int>(d), static_cast<int>(c), static_cast<int>(b), static_cast<int>(a))};
+}
+HADAL_INLINE u8x16 bytes_at(const void* p) {
+  return {_mm_loadu_si128(static_cast<const __m128i*>(p))};
+}
+HADAL_INLINE i16x16 signed_whole(u8x16 x) {
+  return {_mm256_cvtepi8_epi16(x.v)};
+}
+HADAL_INLINE i16x16 minus(i16x16 a, int b) {
+  return {_mm256_sub_epi16(a.v, _mm256_set1_epi16(static_cast<short>(b)))};
+}
+// Runs of eight numbers become runs of sixteen: lane i takes lane 8 + i / 2 (the minima of eight runs of 32).
+HADAL_INLINE i16x16 upper_twice(i16x16 x) {
+  const __m256i upper = _mm256_permute4x64_epi64(x.v, 0xfa);  // lanes 8..11 twice, 12..15 twice
+  return {_mm256_shuffle_epi8(upper, _mm256_setr_epi8(0, 1, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7, 6, 7, 0, 1, 0, 1, 2, 3, 2, 3,
+                                                      4, 5, 4, 5, 6, 7, 6, 7))};
+}
+// The multipliers of chunk kFirst / (64 / kRun): number kFirst + i of `x` for run i of the chunk.
+template <int kFirst, int kRun>
+HADAL_INLINE i16x32 multipliers(i16x16 x) {
+  alignas(64) static constexpr short kLanes[32] = {
+      kFirst + 0 / kRun,  kFirst + 2 / kRun,  kFirst + 4 / kRun,  kFirst + 6 / kRun,  kFirst + 8 / kRun,  kFirst + 10 / kRun,
+      kFirst + 12 / kRun, kFirst + 14 / kRun, kFirst + 16 / kRun, kFirst + 18 / kRun, kFirst + 20 / kRun, kFirst + 22 / kRun,
+      kFirst + 24 / kRun, kFirst + 26 / kRun, kFirst + 28 / kRun, kFirst + 30 / kRun, kFirst + 32 / kRun, kFirst + 34 / kRun,
+      kFirst + 36 / kRun, kFirst + 38 / kRun, kFirst + 40 / kRun, kFirst + 42 / kRun, kFirst + 44 / kRun, kFirst + 46 / kRun,
+      kFirst + 48 / kRun, kFirst + 50 / kRun, kFirst + 52 / kRun, kFirst + 54 / kRun, kFirst + 56 / kRun, kFirst + 58 / kRun,
+      kFirst + 60 / kRun, kFirst + 62 / kRun};
+  return _mm512_permutexvar_epi16(_mm512_load_si512(kLanes), _mm512_castsi256_si512(x.v));
+}
 // 16 codes as floats.
 HADAL_INLINE f32x16 widen_codes(const std::uint8_t* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+HADAL_INLINE f32x16 widen_whole(i16x16 x) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(x.v));
 }
 // The bytes of four words, the lowest first. By value: what was stored in parts cannot be loaded whole at once.
 HADAL_INLINE f32x16 widen_words(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) {
@@ -163,6 +221,79 @@ HADAL_INLINE u8x64 look_up(const std::uint8_t* table, u8x64 codes) {
 }
 #undef HADAL_EACH_BYTE
 
+struct i32x16 {
+  std::int32_t v[16];
+};
+struct i16x32 {
+  std::int16_t v[32];
+};
+struct i16x16 {
+  std::int16_t v[16];
+};
+struct u8x16 {
+  std::uint8_t v[16];
+};
+HADAL_INLINE i32x16 no_sum() {
+  return {};
+}
+HADAL_INLINE i32x16 add_scaled_dot(i32x16 sum, const u8x64& codes, const std::int8_t* x, const i16x32& multipliers) {
+#if defined(HADAL_SIMD_AVX2)
+  for (int half = 0; half < 2; ++half) {
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes.v + 32 * half)),
+                                               _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + 32 * half)));
+    const __m256i scaled =
+        _mm256_madd_epi16(pairs, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(multipliers.v + 16 * half)));
+    auto* to = reinterpret_cast<__m256i*>(sum.v + 8 * half);
+    _mm256_storeu_si256(to, _mm256_add_epi32(_mm256_loadu_si256(to), scaled));
+  }
+#else
+  for (int i = 0; i < 32; ++i)
+    sum.v[i / 2] += multipliers.v[i] * (codes.v[2 * i] * x[2 * i] + codes.v[2 * i + 1] * x[2 * i + 1]);
+#endif
+  return sum;
+}
+HADAL_INLINE f32x16 to_floats(const i32x16& x) {
+  float lanes[16];
+  for (int i = 0; i < 16; ++i) lanes[i] = static_cast<float>(x.v[i]);
+  return load(lanes);
+}
+HADAL_INLINE f32x16 dot_whole(const i16x16& a, const std::int16_t* b) {
+  float lanes[16] = {};
+  for (int i = 0; i < 8; ++i) lanes[i] = static_cast<float>(a.v[2 * i] * b[2 * i] + a.v[2 * i + 1] * b[2 * i + 1]);
+  return load(lanes);
+}
+HADAL_INLINE u8x16 bytes_of(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) {
+  const std::uint32_t words[4] = {a, b, c, d};
+  u8x16 r;
+  std::memcpy(r.v, words, 16);
+  return r;
+}
+HADAL_INLINE u8x16 bytes_at(const void* p) {
+  u8x16 r;
+  std::memcpy(r.v, p, 16);
+  return r;
+}
+HADAL_INLINE i16x16 signed_whole(const u8x16& x) {
+  i16x16 r;
+  for (int i = 0; i < 16; ++i) r.v[i] = static_cast<std::int8_t>(x.v[i]);
+  return r;
+}
+HADAL_INLINE i16x16 minus(i16x16 a, int b) {
+  for (int i = 0; i < 16; ++i) a.v[i] = static_cast<std::int16_t>(a.v[i] - b);
+  return a;
+}
+HADAL_INLINE i16x16 upper_twice(const i16x16& x) {
+  i16x16 r;
+  for (int i = 0; i < 16; ++i) r.v[i] = x.v[8 + i / 2];
+  return r;
+}
+template <int kFirst, int kRun>
+HADAL_INLINE i16x32 multipliers(const i16x16& x) {
+  i16x32 r;
+  for (int i = 0; i < 32; ++i) r.v[i] = x.v[kFirst + 2 * i / kRun];
+  return r;
+}
+
 #if defined(HADAL_SIMD_AVX2)
 // Products of neighbours are summed in 16 bits, which codes up to 127 cannot overflow; the top bit is summed apart.
 HADAL_INLINE __m256 dot_codes_half(const std::uint8_t* codes, const std::int8_t* x) {
@@ -198,6 +329,11 @@ HADAL_INLINE f32x16 widen_codes(const std::uint8_t* p) {
   return r;
 }
 #endif
+HADAL_INLINE f32x16 widen_whole(const i16x16& x) {
+  float lanes[16];
+  for (int i = 0; i < 16; ++i) lanes[i] = static_cast<float>(x.v[i]);
+  return load(lanes);
+}
 HADAL_INLINE f32x16 widen_signed(const std::int8_t* p) {
   float lanes[16];
   for (int i = 0; i < 16; ++i) lanes[i] = static_cast<float>(p[i]);

@@ -6,21 +6,26 @@ namespace hadal::HADAL_SIMD_NAMESPACE {
 
 // --- activations -----------------------------------------------------------------------------------------------------
 
-// Each 32 values get one scale, the largest magnitude over 127.
+// The scale of 256 values is the largest magnitude over 127.
 void code_row(const float* x, int k, const CodedRow& to) {
-  const int padded = (k + 255) / 256 * 256;
-  for (int i = 0; i < padded; i += 32) {
-    const int left = k - i;
-    const f32x16 a = left >= 16 ? load(x + i) : left > 0 ? load_first(x + i, left) : zero();
-    const f32x16 b = left >= 32 ? load(x + i + 16) : left > 16 ? load_first(x + i + 16, left - 16) : zero();
-    const float top = reduce_max(max(max(a, sub(zero(), a)), max(b, sub(zero(), b))));
-    const float scale = top / 127.0f, inverse = top > 0 ? 127.0f / top : 0.0f;
-    const f32x16 code_a = round_even(mul(a, set1(inverse))), code_b = round_even(mul(b, set1(inverse)));
-    store_signed(to.codes + i, code_a);
-    store_signed(to.codes + i + 16, code_b);
-    to.sums[i / 16] = scale * reduce_add(code_a);
-    to.sums[i / 16 + 1] = scale * reduce_add(code_b);
-    for (int lane = 0; lane < 8; ++lane) to.lane_scales[i / 4 + lane] = scale;
+  for (int first = 0; first < k; first += 256) {
+    const int n = k - first < 256 ? k - first : 256;
+    f32x16 tops = zero();
+    HADAL_FOR_LANES(i, n, lanes) {
+      const f32x16 a = take(x + first + i, lanes);
+      tops = max(tops, max(a, sub(zero(), a)));
+    }
+    const float top = reduce_max(tops), inverse = top > 0 ? 127.0f / top : 0.0f;
+    to.scales[first / 256] = top / 127.0f;
+    for (int i = 0; i < 256; i += 16) {
+      const int left = n - i;
+      const f32x16 a = left >= 16 ? load(x + first + i) : left > 0 ? load_first(x + first + i, left) : zero();
+      const f32x16 code = round_even(mul(a, set1(inverse)));
+      store_signed(to.codes + first + i, code);
+      const float sum = reduce_add(code);
+      to.sums[(first + i) / 16] = sum;
+      to.whole_sums[(first + i) / 16] = static_cast<std::int16_t>(sum);
+    }
   }
 }
 
@@ -28,27 +33,43 @@ void code_row(const float* x, int k, const CodedRow& to) {
 
 // The block at value `first` of a row of k; a last one that is not whole is completed with zeros in `buffer`.
 template <class T>
-HADAL_INLINE Codes unpack_at(const std::byte* row, int first, int k, std::byte* buffer) {
-  if constexpr (T::kBlockValues == 256) return T::unpack(row + first / 256 * T::kBlockBytes);
+HADAL_INLINE auto unpack_at(const std::byte* row, int first, int k, std::byte* buffer) {
   const std::byte* block = row + first / T::kBlockValues * T::kBlockBytes;
-  if (first + 256 <= k) return T::unpack(block);
+  if (T::kBlockValues == 256 || first + 256 <= k) return T::unpack(block);
   std::memset(buffer, 0, 8 * T::kBlockBytes);
   std::memcpy(buffer, block, static_cast<std::size_t>((k - first) / T::kBlockValues * T::kBlockBytes));
   return T::unpack(buffer);
 }
 
-// Scales of chunk c, the c-th 64 values, by lane of their product: a lane holds 4 values.
-template <int kRun, int c>
-HADAL_INLINE f32x16 lane_scales(f32x16 scales) {
-  return kRun == 32 ? spread<2 * c, 8>(scales) : spread<4 * c, 4>(scales);
+// sums[r] += a block of 256 values · row r of x: in whole numbers until the end of the block.
+template <class T, int M>
+HADAL_INLINE void add_block(const WholeCodes& w, const CodedRow* x, int first, f32x16 (&sums)[M], f32x16 (&offsets)[M]) {
+  const i16x32 scales[4] = {multipliers<0, T::kRun>(w.scales), multipliers<64 / T::kRun, T::kRun>(w.scales),
+                            multipliers<128 / T::kRun, T::kRun>(w.scales), multipliers<192 / T::kRun, T::kRun>(w.scales)};
+#pragma GCC unroll 8
+  for (int r = 0; r < M; ++r) {
+    const std::int8_t* codes = x[r].codes + first;
+    i32x16 whole = add_scaled_dot(no_sum(), w.codes[0], codes, scales[0]);
+#pragma GCC unroll 3
+    for (int c = 1; c < 4; ++c) whole = add_scaled_dot(whole, w.codes[c], codes + 64 * c, scales[c]);
+    const float scale = x[r].scales[first / 256];
+    sums[r] = fma(to_floats(whole), set1(w.d * scale), sums[r]);
+    offsets[r] = fma(dot_whole(w.offsets, x[r].whole_sums + first / 16), set1(w.dmin * scale), offsets[r]);
+  }
 }
 
-template <class T, int c, int M>
-HADAL_INLINE void add_chunk(const Codes& w, const CodedRow* x, int first, f32x16 (&sums)[M]) {
-  const f32x16 scales = lane_scales<T::kRun, c>(w.scales);
+// The same where each run of 32 has a scale of its own.
+template <class T, int M>
+HADAL_INLINE void add_block(const Codes& w, const CodedRow* x, int first, f32x16 (&sums)[M], f32x16 (&)[M]) {
+  const f32x16 scales[4] = {spread<0, 8>(w.scales), spread<2, 8>(w.scales), spread<4, 8>(w.scales), spread<6, 8>(w.scales)};
 #pragma GCC unroll 8
-  for (int r = 0; r < M; ++r)
-    sums[r] = fma(dot_codes(w.codes[c], x[r].codes + first + 64 * c), mul(scales, load(x[r].lane_scales + first / 4 + 16 * c)), sums[r]);
+  for (int r = 0; r < M; ++r) {
+    const std::int8_t* codes = x[r].codes + first;
+    f32x16 sum = mul(w.offsets, load(x[r].sums + first / 16));
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) sum = fma(dot_codes(w.codes[c], codes + 64 * c), scales[c], sum);
+    sums[r] = fma(sum, set1(x[r].scales[first / 256]), sums[r]);
+  }
 }
 
 // y[r * y_stride + j] (+)= row j of W · row r of x.
@@ -57,22 +78,13 @@ void dot_rows(const std::byte* rows, std::size_t row_bytes, int n, int k, const 
               bool accumulate) {
   std::byte buffer[8 * T::kBlockBytes];
   for (int j = 0; j < n; ++j, rows += row_bytes) {
-    f32x16 even[M], odds[M];  // a row or two of x: two chains, since one would wait for its own sums
-    f32x16(&odd)[M] = M <= 2 ? odds : even;
+    f32x16 sums[M], offsets[M];
 #pragma GCC unroll 8
-    for (int r = 0; r < M; ++r) even[r] = odds[r] = zero();
-    for (int first = 0; first < k; first += 256) {
-      const Codes w = unpack_at<T>(rows, first, k, buffer);
-      add_chunk<T, 0, M>(w, x, first, even);
-      add_chunk<T, 1, M>(w, x, first, odd);
-      add_chunk<T, 2, M>(w, x, first, even);
-      add_chunk<T, 3, M>(w, x, first, odd);
-#pragma GCC unroll 8
-      for (int r = 0; r < M; ++r) odd[r] = fma(w.offsets, load(x[r].sums + first / 16), odd[r]);
-    }
+    for (int r = 0; r < M; ++r) sums[r] = offsets[r] = zero();
+    for (int first = 0; first < k; first += 256) add_block<T, M>(unpack_at<T>(rows, first, k, buffer), x, first, sums, offsets);
 #pragma GCC unroll 8
     for (int r = 0; r < M; ++r) {
-      const float sum = reduce_add(M <= 2 ? add(even[r], odd[r]) : even[r]);
+      const float sum = reduce_add(add(sums[r], offsets[r]));
       float& to = y[r * y_stride + j];
       to = accumulate ? to + sum : sum;
     }
@@ -85,38 +97,25 @@ inline constexpr int kDotRows = 8;  // 16 sums of 32 registers
 inline constexpr int kDotRows = 2;
 #endif
 
+// The largest tile of rows of x that is left.
+template <class T, int M>
+HADAL_INLINE void dot_tiles(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, int m, float* y,
+                            std::ptrdiff_t y_stride, bool accumulate) {
+  for (; m >= M; m -= M, x += M, y += M * y_stride) dot_rows<T, M>(rows, row_bytes, n, k, x, y, y_stride, accumulate);
+  if constexpr (M == 4)
+    if (m == 3) return dot_rows<T, 3>(rows, row_bytes, n, k, x, y, y_stride, accumulate);  // often with experts: not as 2 and 1
+  if constexpr (M > 1)
+    if (m > 0) dot_tiles<T, M / 2>(rows, row_bytes, n, k, x, m, y, y_stride, accumulate);
+}
+
 template <class T>
 void stored_dot(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, int m, float* y, std::ptrdiff_t y_stride,
                 bool accumulate) {
   // Some rows of W at a time, so that further rows of x find them in the first-level cache.
-  const int step = m <= kDotRows ? n : 8;
-  for (int j = 0; j < n; j += step) {
-    const int count = n - j < step ? n - j : step;
-    const std::byte* from = rows + static_cast<std::size_t>(j) * row_bytes;
-    for (int r = 0; r < m;) {
-      float* to = y + r * y_stride + j;
-      const int left = m - r;
-#if defined(HADAL_SIMD_AVX512)
-      if (left >= 8) {
-        dot_rows<T, 8>(from, row_bytes, count, k, x + r, to, y_stride, accumulate);
-        r += 8;
-        continue;
-      }
-      if (left >= 4) {
-        dot_rows<T, 4>(from, row_bytes, count, k, x + r, to, y_stride, accumulate);
-        r += 4;
-        continue;
-      }
-#endif
-      if (left >= 2) {
-        dot_rows<T, 2>(from, row_bytes, count, k, x + r, to, y_stride, accumulate);
-        r += 2;
-        continue;
-      }
-      dot_rows<T, 1>(from, row_bytes, count, k, x + r, to, y_stride, accumulate);
-      r += 1;
-    }
-  }
+  const int step = m <= 4 || m == kDotRows ? n : 8;
+  for (int j = 0; j < n; j += step)
+    dot_tiles<T, kDotRows>(rows + static_cast<std::size_t>(j) * row_bytes, row_bytes, n - j < step ? n - j : step, k, x, m, y + j,
+                           y_stride, accumulate);
 }
 
 // --- many rows -----------------------------------------------------------------------------------------------------
@@ -128,7 +127,9 @@ void unpack_values(const std::byte* row, int first, int k, float* out) {
   std::byte buffer[8 * T::kBlockBytes];
   std::uint8_t codes[256];
   float scales[16], offsets[16];
-  const Codes w = unpack_at<T>(row, first, k, buffer);
+  Codes w;
+  if constexpr (T::kWhole) w = with_floats<T>(unpack_at<T>(row, first, k, buffer));
+  else w = unpack_at<T>(row, first, k, buffer);
 #pragma GCC unroll 4
   for (int c = 0; c < 4; ++c) store_codes(codes + 64 * c, w.codes[c]);
   store(scales, w.scales);
