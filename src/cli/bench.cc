@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <memory>
+#include <string>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "chat/model_files.h"
 #include "cli/engine_bench.h"
@@ -42,9 +45,21 @@ struct Report {
   Compute compute{};
   MachineLimits limits;
   std::vector<BenchRow> rows;
+  double load_seconds = 0;
+  std::uint64_t file_bytes = 0;
 
   double matrix_flops() const { return compute.arithmetic == Arithmetic::exact ? limits.f32_flops : limits.bf16_flops; }
 };
+
+// Of this process, mapped files included; 0 where the system does not say.
+std::uint64_t resident_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    std::uint64_t kib = 0;
+    if (word == "VmRSS:" && status >> kib) return kib * 1024;
+  }
+  return 0;
+}
 
 Json report_json(const Report& report) {
   Json prefill = Json::array(), decode = Json::array();
@@ -69,6 +84,9 @@ Json report_json(const Report& report) {
            {{"read_gb_per_second", report.limits.read_bytes_per_second * 1e-9},
             {"bf16_gflops", report.limits.bf16_flops * 1e-9},
             {"f32_gflops", report.limits.f32_flops * 1e-9}}},
+          {"load_seconds", report.load_seconds},
+          {"file_bytes", report.file_bytes},
+          {"resident_bytes", resident_bytes()},
           {"prefill", std::move(prefill)},
           {"decode", std::move(decode)}};
 }
@@ -76,14 +94,17 @@ Json report_json(const Report& report) {
 void print_report(const Report& report) {
   write_out(fmt::format("{}: {} threads, {}, {} arithmetic\n", report.model, report.threads, isa_name(best_isa()),
                         report.compute.arithmetic == Arithmetic::exact ? "exact" : "fast"));
-  write_out(fmt::format("limits: read {:.1f} GB/s, bf16 {:.0f} GFLOP/s, f32 {:.0f} GFLOP/s\n\n",
+  write_out(fmt::format("limits: read {:.1f} GB/s, bf16 {:.0f} GFLOP/s, f32 {:.0f} GFLOP/s\n",
                         report.limits.read_bytes_per_second * 1e-9, report.limits.bf16_flops * 1e-9,
                         report.limits.f32_flops * 1e-9));
+  write_out(fmt::format("opened in {:.2f} s; files {}, resident now {}\n\n", report.load_seconds,
+                        format_bytes(static_cast<double>(report.file_bytes)),
+                        format_bytes(static_cast<double>(resident_bytes()))));
   const std::string rate = report.compute.arithmetic == Arithmetic::exact ? "of f32 rate" : "of bf16 rate";
   write_out(fmt::format("{:<8} {:>7} {:>7} {:>6} {:>10} {:>9} {:>13} {:>9} {:>10}\n", "", "tokens", "depth", "batch",
                         "tokens/s", "GFLOP/s", rate, "GB/s", "of read"));
   for (const BenchRow& row : report.rows) {
-    write_out(fmt::format("{:<8} {:>7} {:>7} {:>6} {:>10.0f} {:>9.1f} {:>12.1f}%", row.prefill ? "prefill" : "decode",
+    write_out(fmt::format("{:<8} {:>7} {:>7} {:>6} {:>10.1f} {:>9.1f} {:>12.1f}%", row.prefill ? "prefill" : "decode",
                           row.tokens, row.depth, row.batch, row.tokens_per_second, row.flops() * 1e-9,
                           100 * row.flops() / report.matrix_flops()));
     if (!row.prefill)
@@ -94,8 +115,10 @@ void print_report(const Report& report) {
 }
 
 Status run_bench(const BenchOptions& options) {
+  const Stopwatch loading;
   HADAL_ASSIGN(const WeightModel model,
                open_weights(options.model, options.compute.arithmetic(), options.compute.threads));
+  const double load_seconds = loading.elapsed().count();
   const ModelConfig& config = model.config();
   const BenchPlan& plan = options.plan;
   if (plan.longest() > config.max_position_embeddings)
@@ -106,9 +129,11 @@ Status run_bench(const BenchOptions& options) {
                 .threads = model.pool->threads(),
                 .compute = model.transformer->compute(),
                 .limits = {},
-                .rows = {}};
+                .rows = {},
+                .load_seconds = load_seconds,
+                .file_bytes = model.checkpoint.file_bytes};
   report.limits = measure_machine_limits(report.compute);
-  HADAL_RETURN_IF_ERROR(measure_engine(*model.forward, config, plan, [&](const BenchRow& row) -> Status {
+  HADAL_RETURN_IF_ERROR(measure_engine(*model.forward, model.checkpoint, plan, [&](const BenchRow& row) -> Status {
     report.rows.push_back(row);
     report.limits = better_of(report.limits, measure_machine_limits(report.compute));
     return Done{};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/rng.h"
@@ -87,15 +88,6 @@ Result<double> best_of(Run run) {
   return best;
 }
 
-std::int64_t elements_of(const ModelConfig& config, bool routed) {
-  std::int64_t sum = 0;
-  for (const TensorSpec& tensor : tensor_table(config))
-    if (!tensor.optional && tensor.layer < config.num_hidden_layers && tensor.role != TensorRole::embed_tokens &&
-        (tensor.expert >= 0) == routed)
-      sum += tensor.elements();
-  return sum;
-}
-
 }  // namespace
 
 int BenchPlan::longest() const {
@@ -109,24 +101,39 @@ double forward_flops_per_token(const ModelConfig& config, double context) {
   const double multiplied =
       static_cast<double>(count_parameters(config).active) - (config.tie_word_embeddings ? 0 : embedding);
   return 2 * multiplied + 2.0 * config.num_hidden_layers * config.num_attention_heads * context *
-                              (config.qk_head_dim() + config.v_head_dim);
+                              (config.qk_head_dim() + config.value_head_dim());
 }
 
-double decode_bytes_per_step(const ModelConfig& config, Arithmetic arithmetic, int batch, int depth) {
-  const double element_bytes = arithmetic == Arithmetic::exact ? 4 : 2;
+WeightTraffic weight_traffic(const Checkpoint& checkpoint, Arithmetic arithmetic) {
+  const ModelConfig& config = checkpoint.config;
+  const double packed = arithmetic == Arithmetic::exact ? 4 : 2;
+  WeightTraffic traffic;
+  for (const TensorSpec& tensor : tensor_table(config)) {
+    if (tensor.layer >= config.num_hidden_layers) continue;
+    // Of the embedding a step reads a row; a tied one is the head too.
+    if (tensor.role == TensorRole::embed_tokens && !config.tie_word_embeddings) continue;
+    if (tensor.role == TensorRole::lm_head && config.tie_word_embeddings) continue;
+    const auto view = checkpoint.tensors->find(tensor.name);
+    const bool stored = view && is_block(view->dtype);
+    const double bytes = stored ? static_cast<double>(view->bytes.size()) : packed * static_cast<double>(tensor.elements());
+    (tensor.expert >= 0 ? traffic.routed_experts : traffic.every_step) += bytes;
+  }
+  return traffic;
+}
+
+double decode_bytes_per_step(const WeightTraffic& weights, const ModelConfig& config, Arithmetic arithmetic, int batch,
+                             int depth) {
   double experts_met = 0;  // share of the routed experts that a step touches
   if (config.n_routed_experts > 0)
     experts_met = 1 - std::pow(1 - static_cast<double>(config.num_experts_per_tok) / config.n_routed_experts, batch);
-  const double weights =
-      static_cast<double>(elements_of(config, false)) +
-      (config.tie_word_embeddings ? static_cast<double>(config.vocab_size) * config.hidden_size : 0) +
-      experts_met * static_cast<double>(elements_of(config, true));
-  const double latents = static_cast<double>(config.num_hidden_layers) * config.latent_row_width() * batch * depth;
-  return element_bytes * (weights + latents);
+  const double cached = static_cast<double>(config.num_hidden_layers) * config.latent_row_width() * batch * depth;
+  return weights.every_step + experts_met * weights.routed_experts + (arithmetic == Arithmetic::exact ? 4 : 2) * cached;
 }
 
-Status measure_engine(ForwardModel& model, const ModelConfig& config, const BenchPlan& plan,
+Status measure_engine(ForwardModel& model, const Checkpoint& checkpoint, const BenchPlan& plan,
                       const std::function<Status(const BenchRow&)>& visit) {
+  const ModelConfig& config = checkpoint.config;
+  const WeightTraffic traffic = weight_traffic(checkpoint, model.arithmetic());
   const int sequences = plan.batches.empty() ? 1 : *std::max_element(plan.batches.begin(), plan.batches.end());
   const int pages = (sequences + 1) * pages_for(plan.longest());
   HADAL_ASSIGN(const std::unique_ptr<Engine> engine, Engine::create(model, {.max_sequences = sequences,
@@ -153,7 +160,7 @@ Status measure_engine(ForwardModel& model, const ModelConfig& config, const Benc
                  .batch = batch,
                  .tokens_per_second = rate,
                  .flops_per_token = forward_flops_per_token(config, mean_depth),
-                 .bytes_per_step = decode_bytes_per_step(config, model.arithmetic(), batch, mean_depth)}));
+                 .bytes_per_step = decode_bytes_per_step(traffic, config, model.arithmetic(), batch, mean_depth)}));
     }
   return Done{};
 }

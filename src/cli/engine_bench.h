@@ -9,7 +9,7 @@
 
 #include "base/result.h"
 #include "engine/forward_model.h"
-#include "spec/model_config.h"
+#include "spec/open_checkpoint.h"
 
 namespace hadal {
 
@@ -35,12 +35,20 @@ struct BenchRow {
 // keeps keys and values expanded.
 double forward_flops_per_token(const ModelConfig& config, double context);
 
+// What a model's weights are as they are computed with: stored blocks as the file has them, the rest packed.
+struct WeightTraffic {
+  double every_step = 0;      // bytes outside the routed experts
+  double routed_experts = 0;  // bytes of all of them
+};
+WeightTraffic weight_traffic(const Checkpoint& checkpoint, Arithmetic arithmetic);
+
 // What one decode step of `batch` sequences at `depth` reads: every weight outside the routed experts, the experts that
-// are met if they are chosen evenly, and each sequence's latents.
-double decode_bytes_per_step(const ModelConfig& config, Arithmetic arithmetic, int batch, int depth);
+// are met if they are chosen evenly, and each sequence's cache rows.
+double decode_bytes_per_step(const WeightTraffic& weights, const ModelConfig& config, Arithmetic arithmetic, int batch,
+                             int depth);
 
 // The rows of `plan`, prefill first; `visit` gets each as it is measured, the best of a few runs.
-Status measure_engine(ForwardModel& model, const ModelConfig& config, const BenchPlan& plan,
+Status measure_engine(ForwardModel& model, const Checkpoint& checkpoint, const BenchPlan& plan,
                       const std::function<Status(const BenchRow&)>& visit);
 
 }  // namespace hadal

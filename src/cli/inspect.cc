@@ -73,13 +73,25 @@ std::string layer_lines(const ModelFacts& facts) {
 }
 
 std::string attention_lines(const ModelConfig& c) {
-  std::string text = fmt::format(
-      "  attention  MLA, {} heads; query {} + {} rotated {}; values {}\n"
-      "             cached of a token and layer: a latent of {} and a key of {} that all heads share\n"
-      "             RoPE base {}",
-      c.num_attention_heads, c.qk_nope_head_dim, c.qk_rope_head_dim,
-      c.q_lora_rank > 0 ? fmt::format("through rank {}", c.q_lora_rank) : "without a rank", c.v_head_dim,
-      c.kv_lora_rank, c.qk_rope_head_dim, c.rope_theta);
+  std::string text;
+  if (c.attention_kind == AttentionKind::mla)
+    text = fmt::format(
+        "  attention  MLA, {} heads; query {} + {} rotated {}; values {}\n"
+        "             cached of a token and layer: a latent of {} and a key of {} that all heads share\n",
+        c.num_attention_heads, c.qk_nope_head_dim, c.qk_rope_head_dim,
+        c.q_lora_rank > 0 ? fmt::format("through rank {}", c.q_lora_rank) : "without a rank", c.v_head_dim,
+        c.kv_lora_rank, c.qk_rope_head_dim);
+  else
+    text = fmt::format(
+        "  attention  grouped queries, {} heads of {}{}{}\n"
+        "             cached of a token and layer: {} keys and values of {}\n",
+        c.num_attention_heads, c.head_dim, c.qkv_bias ? ", with biases" : "",
+        c.qk_head_norm ? ", queries and keys normalised" : "", c.num_key_value_heads, c.head_dim);
+  text += fmt::format("             RoPE base {}", c.rope_theta);
+  if (c.llama3_scaling)
+    text += fmt::format(", llama3 x {} beyond {} tokens", c.llama3_scaling->factor,
+                        c.llama3_scaling->original_max_position_embeddings);
+  if (!c.rope_frequency_divisors.empty()) text += ", with divisors of its frequencies";
   if (c.rope_scaling)
     text += fmt::format(", YaRN x {} beyond {} tokens", c.rope_scaling->factor,
                         c.rope_scaling->original_max_position_embeddings);
@@ -121,7 +133,7 @@ void print_picture(const std::string& name, const ModelFacts& facts) {
     write_out(fmt::format("             {} of them not used, {} the first\n", facts.unused_tensors.size(),
                           facts.unused_tensors.front()));
   write_out(
-      fmt::format("  cache      {} a token (bf16); without MLA it would be {}, {:.1f} times as much\n"
+      fmt::format("  cache      {} a token (bf16); with every head's keys and values it would be {}, {:.1f} times as much\n"
                   "  context    {} tokens; a full one caches {}\n",
                   short_bytes(static_cast<std::uint64_t>(facts.cache_bytes_a_token)),
                   short_bytes(static_cast<std::uint64_t>(facts.mha_bytes_a_token)),
@@ -154,8 +166,10 @@ Json facts_json(const std::string& path, const ModelFacts& facts) {
       {"layers", layers_json(facts)},
       {"mtp_layers", c.num_nextn_predict_layers},
       {"attention",
-       {{"kind", "mla"},
+       {{"kind", c.attention_kind == AttentionKind::mla ? "mla" : "gqa"},
         {"heads", c.num_attention_heads},
+        {"key_value_heads", c.num_key_value_heads},
+        {"head_dim", c.head_dim},
         {"q_lora_rank", c.q_lora_rank},
         {"kv_lora_rank", c.kv_lora_rank},
         {"qk_nope_head_dim", c.qk_nope_head_dim},

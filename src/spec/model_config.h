@@ -83,6 +83,7 @@ struct ModelConfig {
   int qk_head_dim() const {
     return attention_kind == AttentionKind::mla ? qk_nope_head_dim + qk_rope_head_dim : head_dim;
   }
+  int value_head_dim() const { return attention_kind == AttentionKind::mla ? v_head_dim : head_dim; }
   int rope_dim() const { return attention_kind == AttentionKind::mla ? qk_rope_head_dim : head_dim; }
   // Numbers that the cache keeps of a token and layer: the latent and the shared key, or every key and value head.
   int latent_row_width() const {

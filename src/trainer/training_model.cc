@@ -60,6 +60,10 @@ TrainingModel::TrainingModel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)
 TrainingModel::~TrainingModel() = default;
 
 Result<std::unique_ptr<TrainingModel>> TrainingModel::create(const ModelConfig& config, const Compute& compute) {
+  if (config.attention_kind != AttentionKind::mla || config.kv_b_form != KvBForm::whole)
+    return Error{ErrorKind::unsupported,
+                 "model: expected multi-head latent attention with kv_b_proj whole for training, found " +
+                     std::string(config.attention_kind == AttentionKind::mla ? "kv_b split" : name_of(config.model_type))};
   if (config.tie_word_embeddings)
     return Error{ErrorKind::unsupported, "tie_word_embeddings: expected false for training, found true"};
   if (config.num_nextn_predict_layers > 1)
