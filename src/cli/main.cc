@@ -17,13 +17,15 @@ namespace {
 constexpr int kDone = 0, kWorldWasWrong = 1, kWrongUsage = 2;
 
 constexpr const char* kExamples =
-    "\nMODEL is a directory (config.json, safetensors, tokenizer.json) or a built-in name; left out, it is abyss.\n"
+    "\nMODEL is a directory (config.json, safetensors, tokenizer.json), a .gguf file, an id in the local Hugging Face cache\n"
+    "(org/name) or a built-in name; left out, it is abyss.\n"
     "\nExamples:\n"
     "  hadal run -p \"What is 17 * 23?\"          one answer, streamed\n"
     "  hadal chat                               a conversation in the terminal\n"
     "  hadal serve --port 8080                  the web chat and the API on this machine\n"
     "  hadal inspect MODEL                      what a model is, and what it needs\n"
     "  echo \"The deep sea\" | hadal tokenize --json\n"
+    "  hadal quantize MODEL small.gguf --type q4_k\n"
     "  hadal train recipes/abyss.toml           a model of one's own\n"
     "\nExit status: 0 done; 1 a file, a model or a request was wrong; 2 wrong usage.\n";
 

@@ -15,7 +15,7 @@ namespace hadal {
 
 void add_model_argument(CLI::App& command, std::string& model) {
   model = kBuiltInModel;
-  command.add_option("MODEL", model, "A model's directory or a built-in name; left out: abyss");
+  command.add_option("MODEL", model, "A directory, a .gguf file, an id in the Hugging Face cache or a built-in name; left out: abyss");
 }
 
 void add_compute_options(CLI::App& command, ComputeOptions& options) {

@@ -163,6 +163,12 @@ std::string known_pre_tokenizers() {
   return all;
 }
 
+std::optional<std::string> pre_tokenizer_of_pattern(std::string_view pattern) {
+  for (const PreTokenizerKind& kind : kKinds)
+    if (kind.patterns.back() == pattern && kind.name != "deepseek-r1-qwen") return std::string(kind.name);
+  return std::nullopt;
+}
+
 Result<Tokenizer> Tokenizer::from_gguf(const GgufVocabulary& vocabulary, std::string_view subject) {
   return GgufVocabularyReader(vocabulary, subject).read();
 }
