@@ -42,7 +42,7 @@ std::string lower(DType dtype) {
   return name;
 }
 
-// Measured ratios: see docs/quantising.md. The bound is what the project asks for.
+// Measured ratios: see docs/models.md. The bound is what the project asks for.
 TEST_P(Quantiser, ErrsNoMoreThanLlamaCppOnTheSameValues) {
   const auto golden = Safetensors::open(std::string(HADAL_GOLDENS) + "/gguf/quants/golden.safetensors");
   ASSERT_TRUE(golden.ok());
