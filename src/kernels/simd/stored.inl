@@ -6,24 +6,27 @@ namespace hadal::HADAL_SIMD_NAMESPACE {
 
 // --- activations -----------------------------------------------------------------------------------------------------
 
-// The scale of 256 values is the largest magnitude over 127.
-void code_row(const float* x, int k, const CodedRow& to) {
-  for (int first = 0; first < k; first += 256) {
-    const int n = k - first < 256 ? k - first : 256;
+// The scale is the largest magnitude over 127.
+void code_row(const float* x, int k, bool whole, const CodedRow& to) {
+  const int run = whole ? 256 : 32, padded = (k + 255) / 256 * 256;
+  for (int first = 0; first < padded; first += run) {
+    const int n = k - first < run ? k - first : run;  // none at all in the padding
     f32x16 tops = zero();
     HADAL_FOR_LANES(i, n, lanes) {
       const f32x16 a = take(x + first + i, lanes);
       tops = max(tops, max(a, sub(zero(), a)));
     }
-    const float top = reduce_max(tops), inverse = top > 0 ? 127.0f / top : 0.0f;
-    to.scales[first / 256] = top / 127.0f;
-    for (int i = 0; i < 256; i += 16) {
+    const float top = reduce_max(tops), inverse = top > 0 ? 127.0f / top : 0.0f, scale = top / 127.0f;
+    if (whole) to.scales[first / 256] = scale;
+    else
+      for (int lane = 0; lane < 8; ++lane) to.scales[first / 4 + lane] = scale;
+    for (int i = 0; i < run; i += 16) {
       const int left = n - i;
       const f32x16 a = left >= 16 ? load(x + first + i) : left > 0 ? load_first(x + first + i, left) : zero();
       const f32x16 code = round_even(mul(a, set1(inverse)));
       store_signed(to.codes + first + i, code);
       const float sum = reduce_add(code);
-      to.sums[(first + i) / 16] = sum;
+      to.sums[(first + i) / 16] = whole ? sum : scale * sum;
       to.whole_sums[(first + i) / 16] = static_cast<std::int16_t>(sum);
     }
   }
@@ -58,17 +61,18 @@ HADAL_INLINE void add_block(const WholeCodes& w, const CodedRow* x, int first, f
   }
 }
 
-// The same where each run of 32 has a scale of its own.
+// The same where each run of 32 has a scale of its own, in W and in x.
 template <class T, int M>
-HADAL_INLINE void add_block(const Codes& w, const CodedRow* x, int first, f32x16 (&sums)[M], f32x16 (&)[M]) {
+HADAL_INLINE void add_block(const Codes& w, const CodedRow* x, int first, f32x16 (&sums)[M], f32x16 (&offsets)[M]) {
   const f32x16 scales[4] = {spread<0, 8>(w.scales), spread<2, 8>(w.scales), spread<4, 8>(w.scales), spread<6, 8>(w.scales)};
 #pragma GCC unroll 8
   for (int r = 0; r < M; ++r) {
     const std::int8_t* codes = x[r].codes + first;
-    f32x16 sum = mul(w.offsets, load(x[r].sums + first / 16));
+    const float* x_scales = x[r].scales + first / 4;
+    offsets[r] = fma(w.offsets, load(x[r].sums + first / 16), offsets[r]);
 #pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c) sum = fma(dot_codes(w.codes[c], codes + 64 * c), scales[c], sum);
-    sums[r] = fma(sum, set1(x[r].scales[first / 256]), sums[r]);
+    for (int c = 0; c < 4; ++c)
+      sums[r] = fma(dot_codes(w.codes[c], codes + 64 * c), mul(scales[c], load(x_scales + 16 * c)), sums[r]);
   }
 }
 
@@ -168,6 +172,7 @@ void stored_panel(const std::byte* rows, std::size_t row_bytes, int n, int k, E*
 
 template <class T>
 inline constexpr StoredKernels kStored = {
+    .whole = T::kWhole,
     .values = stored_values<T>,
     .panel_f32 = stored_panel<T, float>,
     .panel_bf16 = stored_panel<T, std::uint16_t>,
