@@ -38,7 +38,8 @@ GgufBytes small() {
 }
 
 TEST(Gguf, KeysAreReadByTheirTypes) {
-  const Gguf f = std::move(parse(small().file())).value();
+  const std::string file = small().file();  // which the views point into
+  const Gguf f = std::move(parse(file)).value();
   EXPECT_EQ(f.string("general.architecture").value(), "deepseek2");
   EXPECT_EQ(f.integer("deepseek2.block_count").value(), 3);
   EXPECT_EQ(f.number("deepseek2.block_count").value(), 3.0);
@@ -51,7 +52,8 @@ TEST(Gguf, KeysAreReadByTheirTypes) {
 }
 
 TEST(Gguf, ShapesAreRowMajor) {
-  const Gguf f = std::move(parse(small().file())).value();
+  const std::string file = small().file();  // which the views point into
+  const Gguf f = std::move(parse(file)).value();
   const TensorView x = f.find("x").value();
   EXPECT_EQ(x.shape, (std::vector<std::int64_t>{2, 3}));
   EXPECT_EQ(floats_of(x), (std::vector<float>{1, 2, 3, 4, 5, 6}));
