@@ -150,18 +150,27 @@ void read_latent_attention(Fields& fields, ModelConfig& config) {
     fields.fail("qk_rope_head_dim", "an even number", fmt::format("{}", config.qk_rope_head_dim));
 }
 
+// hadal turns grouped heads whole. Files of transformers 5 say it among the rope parameters, older ones at the top.
+void refuse_part_rotated(Fields& fields) {
+  const char* key = "partial_rotary_factor";
+  if (const double part = fields.number(key, 0, 1, 1); part != 1)
+    fields.fail(key, "1", fmt::format("{}", part), ErrorKind::unsupported);
+}
+
 // Grouped-query attention. What a model type does not say in its config.json its own code has as a constant.
 void read_grouped_attention(Fields& fields, ModelConfig& config) {
   config.attention_kind = AttentionKind::gqa;
   config.rope_layout = RopeLayout::half_split;
   const int heads = config.num_attention_heads;
   config.num_key_value_heads = fields.size("num_key_value_heads", 1, kMaxSize, heads);
-  config.head_dim = fields.size("head_dim", 2, kMaxSize, std::max(2, config.hidden_size / std::max(1, heads)));
+  const int share = std::max(2, config.hidden_size / std::max(1, heads));
+  config.head_dim = fields.size("head_dim", 2, kMaxSize, config.model_type == ModelType::qwen3 ? 128 : share);
   config.qkv_bias = config.model_type == ModelType::qwen2;
   config.qk_head_norm = config.model_type == ModelType::qwen3;
   if (fields.flag("use_sliding_window", false))
     fields.fail("use_sliding_window", "false", "true", ErrorKind::unsupported);
   if (fields.flag("mlp_bias", false)) fields.fail("mlp_bias", "false", "true", ErrorKind::unsupported);
+  refuse_part_rotated(fields);
 }
 
 // What one model type leaves out of its config.json, because its own code has no other value.
@@ -186,6 +195,25 @@ void read_moe(Fields& fields, ModelConfig& config) {
   config.num_experts_per_tok = fields.required_size("num_experts_per_tok", 1, config.n_routed_experts);
 }
 
+// The other families scale cosines and sines, hence q·k by the square: what mscale_all_dim says in DeepSeek's. Returns
+// that; to nine places, so that a file that hadal writes says the same again.
+double read_attention_factor(Fields& rope, double factor) {
+  for (const char* key : {"mscale", "mscale_all_dim"})
+    if (rope.has(key))
+      rope.fail(key, "none with grouped-query attention", json_excerpt(rope.at(key)), ErrorKind::unsupported);
+  const double logarithm = 0.1 * std::log(factor);
+  double scale = logarithm + 1;
+  if (rope.has("attn_factor")) {  // R1-0528-Qwen3-8B: on top of the usual one, which it takes back
+    if (rope.has("attention_factor"))
+      rope.fail("attn_factor", "none beside attention_factor", json_excerpt(rope.at("attn_factor")));
+    scale *= rope.number("attn_factor", 1e-3, 1e3, 1);
+  }
+  scale = rope.number("attention_factor", 1e-3, 1e3, scale);
+  if (logarithm > 0) return std::round((scale - 1) / logarithm * 1e9) / 1e9;
+  if (scale != 1) rope.fail("attention_factor", "1 with factor 1", fmt::format("{}", scale), ErrorKind::unsupported);
+  return 0;
+}
+
 YarnScaling read_yarn(Fields& rope, const ModelConfig& config) {
   YarnScaling yarn;
   if (!rope.has("factor")) rope.fail("factor", "a number", "none");
@@ -196,11 +224,9 @@ YarnScaling read_yarn(Fields& rope, const ModelConfig& config) {
              : rope.size("original_max_position_embeddings", 1, kMaxSize, config.max_position_embeddings);
   yarn.beta_fast = rope.number("beta_fast", 1e-3, 1e6, 32);
   yarn.beta_slow = rope.number("beta_slow", 1e-3, 1e6, 1);
+  if (!rope.flag("truncate", true)) rope.fail("truncate", "true", "false", ErrorKind::unsupported);
   if (!latent) {
-    // The other families scale cosines and sines, hence q·k by the square: what mscale_all_dim says in DeepSeek's.
-    const double logarithm = 0.1 * std::log(yarn.factor);
-    const double factor = rope.number("attention_factor", 1e-3, 1e3, logarithm + 1);
-    yarn.mscale = yarn.mscale_all_dim = logarithm > 0 ? (factor - 1) / logarithm : 0;
+    yarn.mscale = yarn.mscale_all_dim = read_attention_factor(rope, yarn.factor);
     return yarn;
   }
   yarn.mscale = rope.number("mscale", 0, 1e3, 1);
@@ -250,6 +276,7 @@ void read_rope(Fields& fields, ModelConfig& config) {
   if (!fields.at(key).is_object()) return fields.fail(key, "an object or null", json_excerpt(fields.at(key)));
   Fields rope(fields.at(key), fmt::format("{}: {}", fields.subject(), key));
   read_rope_scaling(rope, config);
+  if (config.attention_kind == AttentionKind::gqa) refuse_part_rotated(rope);
   if (!fields.has("rope_theta")) config.rope_theta = rope.number("rope_theta", 1.0001, kMaxTheta, 10000);
   fields.take_error(rope);
 }

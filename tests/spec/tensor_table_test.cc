@@ -54,7 +54,9 @@ TEST_P(GoldenModel, TensorsAreStoredInFp8ExactlyWhereTheTableSaysSo) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenModel, testing::Values("v2_lite", "v2", "v3", "v3_fp8", "v3_long", "moonlight"),
+INSTANTIATE_TEST_SUITE_P(Models, GoldenModel,
+                         testing::Values("v2_lite", "v2", "v3", "v3_fp8", "v3_long", "moonlight", "qwen2", "qwen2_tied",
+                                         "qwen3", "llama3", "llama_tied"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(TensorTable, NamesAreUniqueAndLayersAscend) {
