@@ -84,7 +84,7 @@ std::string attention_lines(const ModelConfig& c) {
   else
     text = fmt::format(
         "  attention  grouped queries, {} heads of {}{}{}\n"
-        "             cached of a token and layer: {} keys and values of {}\n",
+        "             cached of a token and layer: {} key and value heads of {}\n",
         c.num_attention_heads, c.head_dim, c.qkv_bias ? ", with biases" : "",
         c.qk_head_norm ? ", queries and keys normalised" : "", c.num_key_value_heads, c.head_dim);
   text += fmt::format("             RoPE base {}", c.rope_theta);

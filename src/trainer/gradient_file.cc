@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "formats/safetensors.h"
 #include "formats/safetensors_writer.h"
-#include "spec/checkpoint.h"
+#include "spec/open_checkpoint.h"
 #include "trainer/training_model.h"
 #include "trainer/training_state.h"
 
@@ -48,7 +48,7 @@ Result<std::vector<TokenId>> read_tokens_file(const std::filesystem::path& path)
 
 Result<double> write_gradients(const std::filesystem::path& directory, std::span<const TokenId> tokens,
                                ThreadPool& pool, const std::filesystem::path& out) {
-  HADAL_ASSIGN(const ModelConfig config, read_model_config(directory));
+  HADAL_ASSIGN(const ModelConfig config, read_checkpoint_config(directory));
   if (tokens.size() < 2 || static_cast<std::int64_t>(tokens.size()) > config.max_position_embeddings)
     return Error{ErrorKind::invalid, fmt::format("tokens: expected 2 to {} (max_position_embeddings), found {}",
                                                  config.max_position_embeddings, tokens.size())};

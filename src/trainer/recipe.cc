@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "trainer/recipe_table.h"
 #include "trainer/tasks/generators.h"
+#include "trainer/training_model.h"
 
 namespace hadal {
 namespace {
@@ -249,6 +250,7 @@ Result<ModelConfig> recipe_model_config(const Recipe& recipe, const TokenizerFac
   json["bos_token_id"] = index(tokenizer.bos);
   json["eos_token_id"] = index(tokenizer.eos);
   HADAL_ASSIGN(ModelConfig config, parse_model_config(json.dump(), subject));
+  HADAL_RETURN_IF_ERROR(check_trainable(config, subject));
   // What config.json would not say back is a key that nothing reads.
   HADAL_ASSIGN(const Json written, parse_json(write_model_config(config), subject));
   for (const auto& [key, value] : given.items())

@@ -1,5 +1,7 @@
 #include "trainer/training_model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -59,16 +61,22 @@ struct TrainingModel::Impl {
 TrainingModel::TrainingModel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 TrainingModel::~TrainingModel() = default;
 
-Result<std::unique_ptr<TrainingModel>> TrainingModel::create(const ModelConfig& config, const Compute& compute) {
-  if (config.attention_kind != AttentionKind::mla || config.kv_b_form != KvBForm::whole)
+Status check_trainable(const ModelConfig& config, std::string_view subject) {
+  const auto refuse = [&](std::string_view key, std::string_view expected, std::string_view found) {
     return Error{ErrorKind::unsupported,
-                 "model: expected multi-head latent attention with kv_b_proj whole for training, found " +
-                     std::string(config.attention_kind == AttentionKind::mla ? "kv_b split" : name_of(config.model_type))};
-  if (config.tie_word_embeddings)
-    return Error{ErrorKind::unsupported, "tie_word_embeddings: expected false for training, found true"};
+                 fmt::format("{}: {}: expected {} for training, found {}", subject, key, expected, found)};
+  };
+  if (config.attention_kind != AttentionKind::mla)
+    return refuse("model_type", "deepseek_v2, deepseek_v3 or kimi_k2", name_of(config.model_type));
+  if (config.kv_b_form != KvBForm::whole) return refuse("kv_b_proj", "it whole", "k_b and v_b apart, as in GGUF files");
+  if (config.tie_word_embeddings) return refuse("tie_word_embeddings", "false", "true");
   if (config.num_nextn_predict_layers > 1)
-    return Error{ErrorKind::unsupported, "num_nextn_predict_layers: expected 0 or 1 for training, found " +
-                                             std::to_string(config.num_nextn_predict_layers)};
+    return refuse("num_nextn_predict_layers", "0 or 1", std::to_string(config.num_nextn_predict_layers));
+  return Done{};
+}
+
+Result<std::unique_ptr<TrainingModel>> TrainingModel::create(const ModelConfig& config, const Compute& compute) {
+  HADAL_RETURN_IF_ERROR(check_trainable(config, "model"));
   auto impl = std::make_unique<Impl>();
   impl->config = config;
   impl->compute = compute;

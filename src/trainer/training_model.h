@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -47,6 +48,9 @@ struct StepResult {
   std::vector<std::int64_t>
       expert_load;  // [moe layers, E] tokens that chose each expert; the MTP block last, if it ran
 };
+
+// Gradients are written for whole latent attention, an untied head and at most one MTP layer.
+Status check_trainable(const ModelConfig& config, std::string_view subject);
 
 class TrainingModel {
  public:

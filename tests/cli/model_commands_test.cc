@@ -126,6 +126,28 @@ TEST(Inspect, PictureNamesLayersAndSizes) {
     EXPECT_THAT(picture, ::testing::HasSubstr(words));
 }
 
+TEST(Inspect, GroupedQueriesAreNotCalledLatents) {
+  const std::string models = HADAL_GOLDENS "/models/";
+  const std::string llama = expect_done(run_hadal({"inspect", models + "llama3"})),
+                    qwen2 = expect_done(run_hadal({"inspect", models + "qwen2"})),
+                    qwen3 = expect_done(run_hadal({"inspect", models + "qwen3"}));
+  for (const std::string& picture : {llama, qwen2, qwen3}) {
+    EXPECT_THAT(picture, ::testing::Not(::testing::HasSubstr("MLA")));
+    EXPECT_THAT(picture, ::testing::Not(::testing::HasSubstr("latent")));
+    EXPECT_THAT(picture, ::testing::HasSubstr("3.0 times as much"));  // 6 heads share 2
+  }
+  EXPECT_THAT(llama, ::testing::HasSubstr("grouped queries, 6 heads of 8\n"));
+  EXPECT_THAT(llama, ::testing::HasSubstr("cached of a token and layer: 2 key and value heads of 8\n"));
+  EXPECT_THAT(llama, ::testing::HasSubstr("RoPE base 500000, llama3 x 8 beyond 8192 tokens"));
+  EXPECT_THAT(qwen2, ::testing::HasSubstr("6 heads of 8, with biases\n"));
+  EXPECT_THAT(qwen3, ::testing::HasSubstr("6 heads of 16, queries and keys normalised\n"));
+  const Json json = json_of(run_hadal({"inspect", models + "qwen3", "--json"}));
+  EXPECT_EQ(json["attention"]["kind"], "gqa");
+  EXPECT_EQ(json["attention"]["key_value_heads"], 2);
+  EXPECT_EQ(json["attention"]["head_dim"], 16);
+  EXPECT_EQ(json["cache_bytes_per_token"], 3 * 2 * (16 + 16) * 2);  // layers, heads, value and key, bf16
+}
+
 TEST(Gradients, PrintTheLossOfTheGoldenTrainingAndWriteEveryTrainedTensor) {
   TempDir folder;
   const std::string out = folder / "out.safetensors";
