@@ -24,7 +24,7 @@ Result<CachePlan> plan_cache(const LatentLayout& layout, const CacheWish& wish) 
   if (pages_of(context) > affordable) {
     if (wish.context_tokens > 0 || affordable == 0)
       return Error{ErrorKind::out_of_memory,
-                   fmt::format("context of {} tokens: its latents take {}; a quarter of the free memory is {}", context,
+                   fmt::format("context of {} tokens: its cache takes {}; a quarter of the free memory is {}", context,
                                format_bytes(static_cast<double>(pages_of(context) * page_bytes)),
                                format_bytes(static_cast<double>(wish.available_bytes / 4)))};
     context = static_cast<int>(affordable) * kPageTokens;

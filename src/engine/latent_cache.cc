@@ -17,7 +17,7 @@ Result<LatentCache> LatentCache::create(LatentLayout layout, int pages) {
   const double wanted =
       static_cast<double>(layout.layers) * static_cast<double>(pages) * static_cast<double>(layout.page_bytes());
   const auto refusal = [&] {
-    return Error{ErrorKind::out_of_memory, fmt::format("latent cache: expected {} for {} pages, the system refuses it",
+    return Error{ErrorKind::out_of_memory, fmt::format("cache: expected {} for {} pages, the system refuses it",
                                                        format_bytes(wanted), pages)};
   };
   if (wanted > static_cast<double>(std::numeric_limits<std::ptrdiff_t>::max() / 2)) return refusal();

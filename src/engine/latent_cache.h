@@ -1,7 +1,7 @@
-// The paged latent cache: all that MLA keeps of past tokens.
+// The paged latent cache: all that attention keeps of past tokens.
 //
-// Per layer and token one row: the normalised latent, then the rotated key that all
-// heads share. Rows lie in pages of 64 tokens; a page is the same index in every
+// Per layer and token one row: MLA's normalised latent, then the rotated key that all
+// heads share; or every value and rotated key head of grouped queries. Rows lie in pages of 64 tokens; a page is the same index in every
 // layer. Sequences with a common prefix hold the same full pages; only full pages
 // are shared, so no shared page is ever written. The prefix index may *keep* a page
 // that nobody holds, so that a later prompt finds it.

@@ -110,7 +110,7 @@ std::string ServerMetrics::text(const EngineStats& engine, const std::string& mo
   write_one(out, "hadal_clients", "gauge", "Open connections.", clients_);
   write_one(out, "hadal_sequences_active", "gauge", "Sequences that the engine runs.", engine.active_sequences);
   write_one(out, "hadal_sequences_waiting", "gauge", "Sequences that wait for room.", engine.waiting_sequences);
-  write_one(out, "hadal_cache_pages", "gauge", "Pages of the latent cache.", engine.pages_total);
+  write_one(out, "hadal_cache_pages", "gauge", "Pages of the cache.", engine.pages_total);
   write_one(out, "hadal_cache_pages_free", "gauge", "Pages that hold nothing.", engine.pages_free);
   write_one(out, "hadal_cache_pages_held", "gauge", "Pages that running sequences hold.", engine.pages_held);
   write_one(out, "hadal_prompt_tokens_total", "counter", "Prompt tokens.", engine.prompt_tokens);
