@@ -63,18 +63,16 @@ struct AbsorbedTile {
   std::byte* scratch;  // absorbed_scratch_bytes()
 };
 
-// A row of x in eight bits, for products with stored blocks, padded with zeros to a multiple of 256. One scale holds for
-// as many values as one of the weights does in the files: 256 (whole = true), or 32.
+// A row of x in eight bits, for products with stored blocks, padded with zeros to a multiple of 256, in the order
+// that the kernels take each 256 in (simd/codes.h).
 struct CodedRow {
-  std::int8_t* codes;        // [k]
-  float* scales;             // whole: [k / 256]; else [k / 4] the scale of each four codes
-  float* sums;               // [k / 16] of each sixteen codes, times their scale unless whole
-  std::int16_t* whole_sums;  // [k / 16] of each sixteen codes
+  std::int8_t* codes;  // [k]
+  float* scales;       // [k / 16]; each 32 codes share one
+  float* sums;         // [k / 16] minus the sum of each sixteen codes, times their scale
 };
 
 // Weights in the blocks of one type, row by row as their file stores them (base/block_formats.h).
 struct StoredKernels {
-  bool whole;  // how x is coded for `dot`
   void (*values)(const std::byte* row, int k, float* out);  // bit for bit what dequantise() gives
   // n <= 32 rows to one panel.
   void (*panel_f32)(const std::byte* rows, std::size_t row_bytes, int n, int k, float* panel);
@@ -114,7 +112,7 @@ struct KernelTable {
 
   // Null: a type without kernels of its own.
   const StoredKernels* (*stored)(DType dtype);
-  void (*code_row)(const float* x, int k, bool whole, const CodedRow& to);
+  void (*code_row)(const float* x, int k, const CodedRow& to);
 
   void (*attention_f32)(const AttentionTile&);
   void (*attention_bf16)(const AttentionTile&);

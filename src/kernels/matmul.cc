@@ -71,17 +71,15 @@ void run_few_stored(const KernelTable& kernels, const MatmulJob& job, const Part
                     int first, int outputs) {
   const int inputs = job.weights->inputs();
   const std::size_t padded = static_cast<std::size_t>((inputs + 255) / 256 * 256);
-  const std::size_t scale_bytes = padded, sum_bytes = aligned(padded / 4),
-                    row_bytes = padded + scale_bytes + sum_bytes + aligned(padded / 8);
+  const std::size_t scale_bytes = padded / 4, row_bytes = padded + 2 * scale_bytes;
   std::byte* scratch = thread_scratch(static_cast<std::size_t>(part.rows) * row_bytes);
   CodedRow x[kFewRows];
   for (int i = 0; i < part.rows; ++i) {
     std::byte* at = scratch + static_cast<std::size_t>(i) * row_bytes;
     x[i] = {.codes = reinterpret_cast<std::int8_t*>(at),
             .scales = reinterpret_cast<float*>(at + padded),
-            .sums = reinterpret_cast<float*>(at + padded + scale_bytes),
-            .whole_sums = reinterpret_cast<std::int16_t*>(at + padded + scale_bytes + sum_bytes)};
-    kernels.code_row(source_row(job, part.row + i), inputs, kernels.stored(piece.dtype)->whole, x[i]);
+            .sums = reinterpret_cast<float*>(at + padded + scale_bytes)};
+    kernels.code_row(source_row(job, part.row + i), inputs, x[i]);
   }
   kernels.stored(piece.dtype)
       ->dot(piece.data + static_cast<std::size_t>(first - piece.first_output) * piece.row_bytes, piece.row_bytes,

@@ -136,7 +136,7 @@ TEST_P(Stored, FewRowsAreProductsWithCodedActivations) {
     const auto x = random_values<float>(rows * k, 3);
     std::vector<float> coded = x;
     for (std::size_t i = 0; i < x.size();) {
-      const std::size_t row = static_cast<std::size_t>(k), run = kernels().whole ? 256 : 32,
+      const std::size_t row = static_cast<std::size_t>(k), run = 32,
                         end = std::min(i + run - i % row % run, (i / row + 1) * row);
       float top = 0;
       for (std::size_t j = i; j < end; ++j) top = std::max(top, std::fabs(x[j]));

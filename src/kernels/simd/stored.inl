@@ -6,37 +6,37 @@ namespace hadal::HADAL_SIMD_NAMESPACE {
 
 // --- activations -----------------------------------------------------------------------------------------------------
 
-// The scale is the largest magnitude over 127.
-void code_row(const float* x, int k, bool whole, const CodedRow& to) {
-  const int run = whole ? 256 : 32, padded = (k + 255) / 256 * 256;
-  for (int first = 0; first < padded; first += run) {
-    const int n = k - first < run ? k - first : run;  // none at all in the padding
-    f32x16 tops = zero();
-    HADAL_FOR_LANES(i, n, lanes) {
-      const f32x16 a = take(x + first + i, lanes);
-      tops = max(tops, max(a, sub(zero(), a)));
+// The scale of 32 values is the largest magnitude over 127.
+void code_row(const float* x, int k, const CodedRow& to) {
+  const int padded = (k + 255) / 256 * 256;
+  for (int first = 0; first < padded; first += 32) {
+    const int n = k - first < 32 ? k - first : 32;  // none at all in the padding
+    f32x16 values[2] = {zero(), zero()};
+    for (int half = 0; half < 2; ++half) {
+      const int left = n - 16 * half;
+      if (left > 0) values[half] = left >= 16 ? load(x + first + 16 * half) : load_first(x + first + 16 * half, left);
     }
+    const f32x16 tops = max(max(values[0], values[1]), sub(zero(), min(values[0], values[1])));
     const float top = reduce_max(tops), inverse = top > 0 ? 127.0f / top : 0.0f, scale = top / 127.0f;
-    if (whole) to.scales[first / 256] = scale;
-    else
-      for (int lane = 0; lane < 8; ++lane) to.scales[first / 4 + lane] = scale;
-    for (int i = 0; i < run; i += 16) {
-      const int left = n - i;
-      const f32x16 a = left >= 16 ? load(x + first + i) : left > 0 ? load_first(x + first + i, left) : zero();
-      const f32x16 code = round_even(mul(a, set1(inverse)));
-      store_signed(to.codes + first + i, code);
-      const float sum = reduce_add(code);
-      to.sums[(first + i) / 16] = whole ? sum : scale * sum;
-      to.whole_sums[(first + i) / 16] = static_cast<std::int16_t>(sum);
+    for (int half = 0; half < 2; ++half) {
+      const f32x16 codes = round_even(mul(values[half], set1(inverse)));
+      const int block = first / 256, lane = run_lane(first % 256 / 16 + half);
+      std::int8_t bytes[16];
+      store_signed(bytes, codes);
+      for (int step = 0; step < 4; ++step)
+        std::memcpy(to.codes + 256 * block + 64 * step + 4 * lane, bytes + 4 * step, 4);
+      to.scales[16 * block + lane] = scale;
+      to.sums[16 * block + lane] = -scale * reduce_add(codes);
     }
   }
 }
 
-// --- a few rows --------------------------------------------------------------------------------------------------------
+// --- a few rows
+// --------------------------------------------------------------------------------------------------------
 
 // The block at value `first` of a row of k; a last one that is not whole is completed with zeros in `buffer`.
 template <class T>
-HADAL_INLINE auto unpack_at(const std::byte* row, int first, int k, std::byte* buffer) {
+HADAL_INLINE Codes unpack_at(const std::byte* row, int first, int k, std::byte* buffer) {
   const std::byte* block = row + first / T::kBlockValues * T::kBlockBytes;
   if (T::kBlockValues == 256 || first + 256 <= k) return T::unpack(block);
   std::memset(buffer, 0, 8 * T::kBlockBytes);
@@ -44,51 +44,46 @@ HADAL_INLINE auto unpack_at(const std::byte* row, int first, int k, std::byte* b
   return T::unpack(buffer);
 }
 
-// sums[r] += a block of 256 values · row r of x: in whole numbers until the end of the block.
+// sums[r] + minima[r] += a block of 256 values · row r of x.
 template <class T, int M>
-HADAL_INLINE void add_block(const WholeCodes& w, const CodedRow* x, int first, f32x16 (&sums)[M], f32x16 (&offsets)[M]) {
-  const i16x32 scales[4] = {multipliers<0, T::kRun>(w.scales), multipliers<64 / T::kRun, T::kRun>(w.scales),
-                            multipliers<128 / T::kRun, T::kRun>(w.scales), multipliers<192 / T::kRun, T::kRun>(w.scales)};
+HADAL_INLINE void add_block(Codes w, const CodedRow* x, int first, f32x16 (&sums)[M], f32x16 (&minima)[M]) {
+  to_run_order(w.codes);
 #pragma GCC unroll 8
   for (int r = 0; r < M; ++r) {
-    const std::int8_t* codes = x[r].codes + first;
-    i32x16 whole = add_scaled_dot(no_sum(), w.codes[0], codes, scales[0]);
-#pragma GCC unroll 3
-    for (int c = 1; c < 4; ++c) whole = add_scaled_dot(whole, w.codes[c], codes + 64 * c, scales[c]);
-    const float scale = x[r].scales[first / 256];
-    sums[r] = fma(to_floats(whole), set1(w.d * scale), sums[r]);
-    offsets[r] = fma(dot_whole(w.offsets, x[r].whole_sums + first / 16), set1(w.dmin * scale), offsets[r]);
+    i32x16 dots = no_sum();
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) dots = add_dot<T::kBelow128>(dots, w.codes[c], x[r].codes + first + 64 * c);
+    sums[r] = fma(to_floats(dots), mul(w.scales, load(x[r].scales + first / 16)), sums[r]);
+    minima[r] = fma(w.minima, load(x[r].sums + first / 16), minima[r]);
   }
 }
 
-// The same where each run of 32 has a scale of its own, in W and in x.
-template <class T, int M>
-HADAL_INLINE void add_block(const Codes& w, const CodedRow* x, int first, f32x16 (&sums)[M], f32x16 (&offsets)[M]) {
-  const f32x16 scales[4] = {spread<0, 8>(w.scales), spread<2, 8>(w.scales), spread<4, 8>(w.scales), spread<6, 8>(w.scales)};
-#pragma GCC unroll 8
-  for (int r = 0; r < M; ++r) {
-    const std::int8_t* codes = x[r].codes + first;
-    const float* x_scales = x[r].scales + first / 4;
-    offsets[r] = fma(w.offsets, load(x[r].sums + first / 16), offsets[r]);
-#pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c)
-      sums[r] = fma(dot_codes(w.codes[c], codes + 64 * c), mul(scales[c], load(x_scales + 16 * c)), sums[r]);
-  }
-}
+// Rows lie one after another, and a core's own prefetcher stops at each end of a page: without this a fresh page costs
+// 100 ns, half of what its products do.
+inline constexpr int kPrefetchAhead = 4096;
 
 // y[r * y_stride + j] (+)= row j of W · row r of x.
 template <class T, int M>
-void dot_rows(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, float* y, std::ptrdiff_t y_stride,
-              bool accumulate) {
+void dot_rows(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, float* y,
+              std::ptrdiff_t y_stride, bool accumulate) {
+  constexpr int kBytes = 256 / T::kBlockValues * T::kBlockBytes;
   std::byte buffer[8 * T::kBlockBytes];
   for (int j = 0; j < n; ++j, rows += row_bytes) {
-    f32x16 sums[M], offsets[M];
+    f32x16 sums[M], minima[M];
 #pragma GCC unroll 8
-    for (int r = 0; r < M; ++r) sums[r] = offsets[r] = zero();
-    for (int first = 0; first < k; first += 256) add_block<T, M>(unpack_at<T>(rows, first, k, buffer), x, first, sums, offsets);
+    for (int r = 0; r < M; ++r) sums[r] = minima[r] = zero();
+    const std::byte* at = rows;
+    int first = 0;
+    for (; first + 256 <= k; first += 256, at += kBytes) {
+#pragma GCC unroll 8
+      for (int line = 0; line < kBytes; line += 64) __builtin_prefetch(at + kPrefetchAhead + line);
+      add_block<T, M>(T::unpack(at), x, first, sums, minima);
+    }
+    if (T::kBlockValues < 256 && first < k)
+      add_block<T, M>(unpack_at<T>(rows, first, k, buffer), x, first, sums, minima);
 #pragma GCC unroll 8
     for (int r = 0; r < M; ++r) {
-      const float sum = reduce_add(add(sums[r], offsets[r]));
+      const float sum = reduce_add(add(sums[r], minima[r]));
       float& to = y[r * y_stride + j];
       to = accumulate ? to + sum : sum;
     }
@@ -103,23 +98,24 @@ inline constexpr int kDotRows = 2;
 
 // The largest tile of rows of x that is left.
 template <class T, int M>
-HADAL_INLINE void dot_tiles(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, int m, float* y,
-                            std::ptrdiff_t y_stride, bool accumulate) {
+HADAL_INLINE void dot_tiles(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, int m,
+                            float* y, std::ptrdiff_t y_stride, bool accumulate) {
   for (; m >= M; m -= M, x += M, y += M * y_stride) dot_rows<T, M>(rows, row_bytes, n, k, x, y, y_stride, accumulate);
   if constexpr (M == 4)
-    if (m == 3) return dot_rows<T, 3>(rows, row_bytes, n, k, x, y, y_stride, accumulate);  // often with experts: not as 2 and 1
+    if (m == 3)
+      return dot_rows<T, 3>(rows, row_bytes, n, k, x, y, y_stride, accumulate);  // often with experts: not as 2 and 1
   if constexpr (M > 1)
     if (m > 0) dot_tiles<T, M / 2>(rows, row_bytes, n, k, x, m, y, y_stride, accumulate);
 }
 
 template <class T>
-void stored_dot(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, int m, float* y, std::ptrdiff_t y_stride,
-                bool accumulate) {
+void stored_dot(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, int m, float* y,
+                std::ptrdiff_t y_stride, bool accumulate) {
   // Some rows of W at a time, so that further rows of x find them in the first-level cache.
   const int step = m <= 4 || m == kDotRows ? n : 8;
   for (int j = 0; j < n; j += step)
-    dot_tiles<T, kDotRows>(rows + static_cast<std::size_t>(j) * row_bytes, row_bytes, n - j < step ? n - j : step, k, x, m, y + j,
-                           y_stride, accumulate);
+    dot_tiles<T, kDotRows>(rows + static_cast<std::size_t>(j) * row_bytes, row_bytes, n - j < step ? n - j : step, k, x,
+                           m, y + j, y_stride, accumulate);
 }
 
 // --- many rows -----------------------------------------------------------------------------------------------------
@@ -130,17 +126,17 @@ template <class T>
 void unpack_values(const std::byte* row, int first, int k, float* out) {
   std::byte buffer[8 * T::kBlockBytes];
   std::uint8_t codes[256];
-  float scales[16], offsets[16];
-  Codes w;
-  if constexpr (T::kWhole) w = with_floats<T>(unpack_at<T>(row, first, k, buffer));
-  else w = unpack_at<T>(row, first, k, buffer);
+  float scales[16], minima[16];
+  const Codes w = unpack_at<T>(row, first, k, buffer);
 #pragma GCC unroll 4
   for (int c = 0; c < 4; ++c) store_codes(codes + 64 * c, w.codes[c]);
   store(scales, w.scales);
-  store(offsets, w.offsets);
+  store(minima, w.minima);
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i)
-    store(out + 16 * i, fma(widen_codes(codes + 16 * i), set1(scales[i * 16 / T::kRun]), set1(offsets[i])));
+  for (int i = 0; i < 16; ++i) {
+    const std::uint8_t* run = codes + 64 * run_register(i) + 16 * run_quarter(i);
+    store(out + 16 * i, fma(widen_codes(run), set1(scales[run_lane(i)]), set1(-minima[run_lane(i)])));
+  }
 }
 
 template <class T>
@@ -172,7 +168,6 @@ void stored_panel(const std::byte* rows, std::size_t row_bytes, int n, int k, E*
 
 template <class T>
 inline constexpr StoredKernels kStored = {
-    .whole = T::kWhole,
     .values = stored_values<T>,
     .panel_f32 = stored_panel<T, float>,
     .panel_bf16 = stored_panel<T, std::uint16_t>,
