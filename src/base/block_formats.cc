@@ -32,8 +32,7 @@ float whole(int x) {
   return static_cast<float>(x);
 }
 
-// --- blocks of 32: 16 bytes hold values 0 to 15 in their low nibbles, 16 to 31 in the high ones
-// ------------------------
+// --- blocks of 32: 16 bytes hold values 0 to 15 in their low nibbles, 16 to 31 in the high ones ----------------------
 
 int nibble(Bytes nibbles, int i) {
   return i < 16 ? nibbles[i] & 15 : nibbles[i - 16] >> 4;
@@ -82,8 +81,7 @@ void mxfp4(Bytes in, float* out) {  // exponent, nibbles: sign and e2m1 magnitud
   }
 }
 
-// --- blocks of 256
-// -----------------------------------------------------------------------------------------------------
+// --- blocks of 256 ---------------------------------------------------------------------------------------------------
 
 void q2_k(Bytes in, float* out) {  // 16 scales and minima, two bits each, d, dmin
   const float d = half_at(in + 80), minimum = half_at(in + 82);
@@ -148,8 +146,7 @@ void iq4_xs(Bytes in, float* out) {  // d, high bits of eight scales, low nibble
   }
 }
 
-// --- blocks of 256 whose groups of values are entries of a grid
-// ----------------------------------------------------------
+// --- blocks of 256 whose groups of values are entries of a grid ------------------------------------------------------
 
 // Eight sign bits of which seven are stored: the number of minus signs is even.
 int sign_bits(int seven) {
@@ -238,8 +235,7 @@ void iq1_m(Bytes in,
   }
 }
 
-// --- ternary blocks of 256
-// -----------------------------------------------------------------------------------------------
+// --- ternary blocks of 256 -------------------------------------------------------------------------------------------
 
 // Digit n (from the front) of a fraction of 256 in base three.
 int ternary_digit(int byte, int n) {

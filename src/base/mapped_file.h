@@ -32,4 +32,7 @@ class MappedFile {
   std::size_t size_bytes_ = 0;
 };
 
+// Gives back the memory of the whole pages in `bytes`, a part of a MappedFile: touched again they are read again.
+void release_pages(std::span<const std::byte> bytes) noexcept;
+
 }  // namespace hadal

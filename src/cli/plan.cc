@@ -36,6 +36,7 @@ struct PlanOptions {
 
 constexpr int kPromptTokens = 512;
 constexpr std::size_t kSampleBytes = 512u << 20;  // of weights: more than caches hold
+constexpr double kMeasureSeconds = 2;
 // Shares of the rates of bare products that whole passes reach (deepseek-v2-lite and qwen-1.5b in q4_k and q8_0).
 constexpr double kDecodeShare = 1.0, kPrefillShare = 1.05;
 
@@ -65,7 +66,7 @@ class Sample {
     }
   }
 
-  // Seconds that products with `rows` rows take, the best of a few rounds.
+  // Seconds that products with `rows` rows take: the best round, since others may use the machine too.
   double seconds(int rows) {
     std::size_t widest = 0, longest = 0;
     for (const PackedMatrix& m : matrices_) {
@@ -77,7 +78,8 @@ class Sample {
     Rng rng(1);
     for (float& v : x) v = static_cast<float>(rng.next_normal());
     double best = 0;
-    for (int round = 0; round < 4; ++round) {
+    const Stopwatch measuring;
+    for (int round = 0; round < 4 || measuring.elapsed().count() < kMeasureSeconds; ++round) {
       const Stopwatch watch;
       for (const PackedMatrix& m : matrices_)
         matmul(compute_, {.weights = &m,

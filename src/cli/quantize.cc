@@ -12,6 +12,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/mapped_file.h"
 #include "base/progress.h"
 #include "base/thread_pool.h"
 #include "chat/model_files.h"
@@ -62,7 +63,9 @@ class Quantizer {
       const bool heads = t.content == GgufTensor::Content::keys || t.content == GgufTensor::Content::values;
       HADAL_RETURN_IF_ERROR(heads ? write_heads(t, writer)
                                   : write_matrix(t, t.sources[static_cast<std::size_t>(m)], writer));
-      done += static_cast<std::uint64_t>(t.sources[static_cast<std::size_t>(m)].elements()) / (heads ? 2 : 1);
+      const TensorSpec& source = t.sources[static_cast<std::size_t>(m)];
+      if (const auto view = checkpoint_.tensors->find(source.name)) release_pages(view->bytes);
+      done += static_cast<std::uint64_t>(source.elements()) / (heads ? 2 : 1);
       bar.update(done);
       if (cancel_.requested()) return Error{ErrorKind::cancelled, "quantize: stopped, nothing is left"};
     }

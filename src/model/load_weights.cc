@@ -262,8 +262,7 @@ Status fill_chunk(const ModelConfig& config, const WeightSource& source, const K
   return Done{};
 }
 
-// --- weights that stay where they are
-// ------------------------------------------------------------------------------------
+// --- weights that stay where they are --------------------------------------------------------------------------------
 
 // Collects what can be referred to, matrix by matrix.
 class Referrals {

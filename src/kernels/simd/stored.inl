@@ -31,8 +31,7 @@ void code_row(const float* x, int k, const CodedRow& to) {
   }
 }
 
-// --- a few rows
-// --------------------------------------------------------------------------------------------------------
+// --- a few rows ------------------------------------------------------------------------------------------------------
 
 // The block at value `first` of a row of k; a last one that is not whole is completed with zeros in `buffer`.
 template <class T>
