@@ -47,6 +47,24 @@ struct ErrorSums {
   std::uint64_t values = 0, bytes = 0;
 };
 
+// In floats for some values at a time, which vectors can keep apart.
+void add_errors(std::span<const float> values, std::span<const float> found, ErrorSums& sums) {
+  constexpr std::size_t kLanes = 16, kRun = 512;
+  for (std::size_t first = 0; first < values.size(); first += kRun) {
+    const std::size_t n = std::min(kRun, values.size() - first);
+    float squared_error[kLanes] = {}, squared[kLanes] = {};
+    for (std::size_t i = 0; i < n; ++i) {
+      const float value = values[first + i], d = found[first + i] - value;
+      squared_error[i % kLanes] += d * d;
+      squared[i % kLanes] += value * value;
+    }
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      sums.squared_error += static_cast<double>(squared_error[lane]);
+      sums.squared += static_cast<double>(squared[lane]);
+    }
+  }
+}
+
 class Quantizer {
  public:
   Quantizer(const Checkpoint& checkpoint, ThreadPool& pool, const CancelFlag& cancel)
@@ -138,11 +156,7 @@ class Quantizer {
           std::byte* to = bytes.data() + static_cast<std::size_t>(r) * row_bytes;
           quantise(dtype, values.data(), values.size(), nullptr, to);
           convert_to_f32(dtype, to, values.size(), back.data());
-          for (std::size_t i = 0; i < values.size(); ++i) {
-            const double d = static_cast<double>(back[i]) - static_cast<double>(values[i]);
-            sums.squared_error += d * d;
-            sums.squared += static_cast<double>(values[i]) * static_cast<double>(values[i]);
-          }
+          add_errors(values, back, sums);
           sums.values += values.size();
           sums.bytes += row_bytes;
         }
