@@ -51,9 +51,12 @@ Result<SequenceId> Engine::add(EngineRequest request) {
   sequence->tokens.reserve(static_cast<std::size_t>(sequence->end_tokens));
   sequence->tokens = request.prompt;
   sequence->pages.reserve(static_cast<std::size_t>(pages_for(sequence->end_tokens)));
-  if (request.routes == RouteExport::yes)
+  if (request.trace == Trace::yes) {
     sequence->routes.reserve(static_cast<std::size_t>(sequence->end_tokens) *
                              static_cast<std::size_t>(model_.route_shape().per_token()));
+    sequence->log_probabilities.reserve(static_cast<std::size_t>(sequence->end_tokens - prompt));
+    sequence->kept_ends.reserve(static_cast<std::size_t>(sequence->end_tokens - prompt));
+  }
   sequence->times.submitted = SteadyClock::now();
   sequence->request = std::move(request);
   const SequenceId id = sequence->id;
@@ -81,9 +84,14 @@ void Engine::sample(const BatchPlan& plan) {
   const auto vocab = static_cast<std::size_t>(model_.vocab_size());
   drawn_.clear();
   for (std::size_t row = 0; row < plan.sampled.size(); ++row) {
-    const Sequence& s = *plan.sampled[row];
+    Sequence& s = *plan.sampled[row];
     drawn_.push_back(
         sampler_.sample(std::span(logits_RV_).subspan(row * vocab, vocab), s.request.sampling, s.tokens.size()));
+    if (s.request.trace == Trace::no || !drawn_.back()) continue;
+    s.log_probabilities.push_back(static_cast<float>(sampler_.log_probability()));
+    if (s.request.sampling.truncates())
+      for (const Sampler::Candidate& c : sampler_.drawn_from()) s.kept.push_back(TokenId{c.id});
+    s.kept_ends.push_back(s.kept.size());
   }
 }
 
@@ -121,7 +129,7 @@ void Engine::record_routes(const BatchPlan& plan) {
   const std::size_t rows = plan.tokens.size(), chosen = static_cast<std::size_t>(shape.chosen);
   for (std::size_t i = 0; i < plan.sequences.size(); ++i) {
     Sequence& s = *plan.sequences[i];
-    if (s.request.routes == RouteExport::no) continue;
+    if (s.request.trace == Trace::no) continue;
     const Segment& segment = plan.segments[i];
     for (int r = segment.first_row; r < segment.first_row + segment.rows; ++r)
       for (int layer = 0; layer < shape.moe_layers; ++layer) {

@@ -19,12 +19,13 @@ Sampler::Sampler(int vocab_size) {
 
 std::optional<TokenId> Sampler::sample(std::span<const float> logits, const SamplingParams& params,
                                        std::uint64_t position) {
+  candidates_.clear();
+  log_probability_ = 0;
   const auto best = greedy_token(logits);
   if (!best || params.temperature <= 0) return best;
 
   const double greatest = logits[static_cast<std::size_t>(index(*best))];
   if (std::isinf(greatest)) return best;  // everything else is infinitely less likely
-  candidates_.clear();
   sorted_ = 0;
   for (std::size_t i = 0; i < logits.size(); ++i) {
     const double weight = std::exp((static_cast<double>(logits[i]) - greatest) / params.temperature);
@@ -41,11 +42,10 @@ std::optional<TokenId> Sampler::sample(std::span<const float> logits, const Samp
   double total = 0;
   for (const Candidate& c : candidates_) total += c.weight;
   double left = Rng(params.seed, position).next_double() * total;
-  for (const Candidate& c : candidates_) {
-    left -= c.weight;
-    if (left < 0) return TokenId{c.id};
-  }
-  return TokenId{candidates_.back().id};  // rounding ate the last bit
+  std::size_t drawn = 0;
+  while (drawn + 1 < candidates_.size() && (left -= candidates_[drawn].weight) >= 0) ++drawn;
+  log_probability_ = std::log(candidates_[drawn].weight / total);
+  return TokenId{candidates_[drawn].id};
 }
 
 // Afterwards the first `wanted` candidates are the likeliest ones, in order.

@@ -21,6 +21,9 @@ struct SamplingParams {
   double top_p = 1;        // then the fewest most likely that hold this share of what is left
   double min_p = 0;        // then what is at least this share of the most likely
   std::uint64_t seed = 0;
+
+  // Whether some tokens can never be drawn.
+  bool truncates() const { return temperature <= 0 || top_k > 0 || top_p < 1 || min_p > 0; }
 };
 
 class Sampler {
@@ -30,11 +33,16 @@ class Sampler {
   // logits [V]; `position` is that of the token to be chosen. Nothing when no logit is a number: the model is broken.
   std::optional<TokenId> sample(std::span<const float> logits, const SamplingParams& params, std::uint64_t position);
 
- private:
   struct Candidate {
     double weight;  // exp((logit - greatest) / temperature)
     std::int32_t id;
   };
+  // Of the last token that was sampled: the natural logarithm of its share among what it was drawn from, and that, in
+  // no order. Greedy: 0, and nothing.
+  double log_probability() const { return log_probability_; }
+  std::span<const Candidate> drawn_from() const { return candidates_; }
+
+ private:
   static bool likelier(const Candidate& a, const Candidate& b) {
     return a.weight > b.weight || (a.weight == b.weight && a.id < b.id);
   }
@@ -43,6 +51,7 @@ class Sampler {
 
   std::vector<Candidate> candidates_;  // [V] at most
   std::size_t sorted_ = 0;             // this many at the front are in order
+  double log_probability_ = 0;
 };
 
 // The most likely token alone; nothing when no logit is a number.

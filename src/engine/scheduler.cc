@@ -56,7 +56,7 @@ bool Scheduler::try_admit(Sequence& sequence) {
   const int tokens = static_cast<int>(sequence.tokens.size());
   const int most = rule_ == ChunkRule::page_aligned ? std::min(tokens - 1, sequence.prompt_tokens) : tokens - 1;
   PrefixIndex::Match match;
-  if (sequence.request.routes == RouteExport::no)
+  if (sequence.request.trace == Trace::no)
     match = index_.match(std::span(sequence.tokens).first(static_cast<std::size_t>(most)), sequence.pages);
 
   const int wanted = pages_for(tokens + 1) - static_cast<int>(sequence.pages.size());

@@ -12,14 +12,16 @@
 
 namespace hadal {
 
-enum class RouteExport { no, yes };
+// What a trainer needs to repeat a sequence as it was made: the experts of every token, and how likely each drawn one
+// was. Then nothing is taken from the prefix index: every token is computed.
+enum class Trace { no, yes };
 
 struct EngineRequest {
   std::vector<TokenId> prompt;
   SamplingParams sampling;
-  int max_tokens = 0;                    // 0: as many as the context holds
-  std::vector<TokenId> stop_tokens;      // the first of them that is drawn ends the answer, and is its last token
-  RouteExport routes = RouteExport::no;  // yes: nothing is taken from the prefix index, every token is computed
+  int max_tokens = 0;                // 0: as many as the context holds
+  std::vector<TokenId> stop_tokens;  // the first of them that is drawn ends the answer, and is its last token
+  Trace trace = Trace::no;
 };
 
 enum class Finish { none, stop, length, failed };  // failed: no logit was a number
@@ -43,7 +45,11 @@ struct Sequence {
 
   int cached_prompt_tokens = 0;  // not computed but found, when it was first admitted
   bool admitted_before = false;
-  std::vector<ExpertId> routes;  // [computed, moe layers, K] when the request wants them
+  // With a trace.
+  std::vector<ExpertId> routes;          // [computed, moe layers, K]
+  std::vector<float> log_probabilities;  // [drawn] of each token among what it was drawn from
+  std::vector<TokenId> kept;           // what the drawn tokens were drawn from where that was not everything, one after
+  std::vector<std::size_t> kept_ends;  // [drawn] another: those of token i end at kept_ends[i]
   SequenceTimes times;
 
   int waiting_tokens() const { return static_cast<int>(tokens.size()) - computed; }

@@ -14,7 +14,7 @@ void block_forward(const PassContext& pass, int layer, const BlockWeights& weigh
     mla_forward(pass, layer, weights.attention, x_in, x_mid, a.attention);
   else
     gqa_forward(pass, layer, weights.attention, x_in, x_mid, a.attention);
-  ffn_forward(pass, weights, x_mid, x_out, a.ffn);
+  ffn_forward(pass, layer, weights, x_mid, x_out, a.ffn);
 }
 
 void begin_half(const PassContext& pass, const float* x, const std::vector<float>& weight_D, FloatBuffer& norm_TD,

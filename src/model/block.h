@@ -32,6 +32,7 @@ struct PassContext {
   const LatentStore* store;  // where latents are cached; null: nowhere (training)
   float softmax_scale;
   RouterRule router_rule;
+  std::span<const ExpertId> replayed = {};  // [moe layers, T, K] the experts to take; empty: the router chooses
 };
 
 // body(first, n) for neighbouring rows [first, first + n) of all, at most 64 at once and in one thread's share each.
@@ -133,7 +134,8 @@ void mla_forward(const PassContext& pass, int layer, const AttentionWeights& w, 
                  AttentionActivations& a);
 void gqa_forward(const PassContext& pass, int layer, const AttentionWeights& w, const float* x_in, float* x_mid,
                  AttentionActivations& a);
-void ffn_forward(const PassContext& pass, const BlockWeights& w, const float* x_mid, float* x_out, FfnActivations& a);
+void ffn_forward(const PassContext& pass, int layer, const BlockWeights& w, const float* x_mid, float* x_out,
+                 FfnActivations& a);
 
 RouterRule router_rule(const ModelConfig& config);
 

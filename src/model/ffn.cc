@@ -96,7 +96,16 @@ SwigluJob swiglu_of_all_rows(const FfnWeights& w, int rows, float* x_out, FfnAct
 
 // --- experts -------------------------------------------------------------------------------------------------------
 
-void route_tokens(const PassContext& pass, const BlockWeights& w, FfnActivations& a) {
+// Of a layer's experts; empty where the router chooses.
+std::span<const ExpertId> replayed_in(const PassContext& pass, int layer) {
+  if (pass.replayed.empty()) return {};
+  int before = 0;
+  for (int l = 0; l < layer; ++l) before += pass.config.is_moe_layer(l);
+  const std::size_t count = size(pass.rows, pass.router_rule.chosen);
+  return pass.replayed.subspan(static_cast<std::size_t>(before) * count, count);
+}
+
+void route_tokens(const PassContext& pass, int layer, const BlockWeights& w, FfnActivations& a) {
   const RouterRule& rule = pass.router_rule;
   const int rows = pass.rows, d = pass.config.hidden_size;
   float* scores = a.scores_TE.ensure(size(rows, rule.experts));
@@ -109,10 +118,14 @@ void route_tokens(const PassContext& pass, const BlockWeights& w, FfnActivations
                         .y_stride = rule.experts,
                         .rows = rows});
   const float* bias = w.router_bias.empty() ? nullptr : w.router_bias.data();
+  const std::span<const ExpertId> replayed = replayed_in(pass, layer);
   for_rows(pass.compute, rows, [&](int t) {
     const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(t) * rule.chosen;
     route(*pass.compute.kernels, rule, scores + static_cast<std::ptrdiff_t>(t) * rule.experts, bias,
           a.chosen_TK.data() + at, weights + at);
+    if (replayed.empty()) return;
+    std::copy_n(replayed.begin() + at, rule.chosen, a.chosen_TK.begin() + at);
+    route_weights(rule, scores + static_cast<std::ptrdiff_t>(t) * rule.experts, a.chosen_TK.data() + at, weights + at);
   });
 }
 
@@ -137,11 +150,11 @@ void dispatch_tokens(const RouterRule& rule, int rows, const FfnActivations& a, 
     }
 }
 
-void moe_forward(const PassContext& pass, const BlockWeights& w, float* x_out, FfnActivations& a) {
+void moe_forward(const PassContext& pass, int layer, const BlockWeights& w, float* x_out, FfnActivations& a) {
   const RouterRule& rule = pass.router_rule;
   const int rows = pass.rows, d = pass.config.hidden_size, slots = rows * rule.chosen,
             width = pass.config.moe_intermediate_size;
-  route_tokens(pass, w, a);
+  route_tokens(pass, layer, w, a);
   dispatch_tokens(rule, rows, a, a.dispatch);
   const int stride = w.experts[0].gate_up_stride();
   float* gate_up = a.expert_gate_up.ensure(size(slots, stride));
@@ -176,10 +189,11 @@ void moe_forward(const PassContext& pass, const BlockWeights& w, float* x_out, F
 
 }  // namespace
 
-void ffn_forward(const PassContext& pass, const BlockWeights& w, const float* x_mid, float* x_out, FfnActivations& a) {
+void ffn_forward(const PassContext& pass, int layer, const BlockWeights& w, const float* x_mid, float* x_out,
+                 FfnActivations& a) {
   begin_half(pass, x_mid, w.post_attention_layernorm, a.norm_TD, a.norm_scale_T, x_out);
   if (w.moe) {
-    moe_forward(pass, w, x_out, a);
+    moe_forward(pass, layer, w, x_out, a);
     return;
   }
   a.swiglu_jobs.assign(1, swiglu_of_all_rows(w.dense, pass.rows, x_out, a));

@@ -30,18 +30,32 @@ Rng stream_of(std::uint64_t seed, std::uint64_t n) {
   return Rng(seed ^ (n * 0x9e3779b97f4a7c15ULL));
 }
 
-// Nothing: held out, or not to be worked out.
-Result<std::optional<SourceText>> worked_out(TaskItem item, const QuestionFilter& held_out) {
-  if (held_out.is_held_out(item)) return std::optional<SourceText>();
-  Result<WorkedExample> worked = work_out(item);
-  if (!worked.ok() && worked.error().kind == ErrorKind::unsupported) return std::optional<SourceText>();
-  if (!worked.ok()) return std::move(worked).error();
-  return std::optional<SourceText>(QuestionText{std::move(item.question), std::move(worked).value()});
+// Sources of questions; their reasoning is worked out.
+class QuestionSource : public DataSource {
+ public:
+  Result<std::optional<SourceText>> text(std::uint64_t n) const final {
+    HADAL_ASSIGN(std::optional<TaskItem> item, question(n));
+    if (!item) return std::optional<SourceText>();
+    Result<WorkedExample> worked = work_out(*item);
+    if (!worked.ok() && worked.error().kind == ErrorKind::unsupported) return std::optional<SourceText>();
+    if (!worked.ok()) return std::move(worked).error();
+    return std::optional<SourceText>(QuestionText{std::move(item->question), std::move(worked).value()});
+  }
+};
+
+// Sources of text that asks nothing.
+class TextOnlySource : public DataSource {
+ public:
+  Result<std::optional<TaskItem>> question(std::uint64_t) const final { return std::optional<TaskItem>(); }
+};
+
+std::optional<TaskItem> unless_held_out(TaskItem item, const QuestionFilter& held_out) {
+  return held_out.is_held_out(item) ? std::nullopt : std::optional(std::move(item));
 }
 
 // Lines of task files in one block of memory: parsed again when they are drawn, because half a million parsed items
 // would take ten times the room.
-class TaskSource final : public DataSource {
+class TaskSource final : public QuestionSource {
  public:
   static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed,
                                                   const QuestionFilter& held_out) {
@@ -66,12 +80,12 @@ class TaskSource final : public DataSource {
 
   std::uint64_t size() const override { return begins_.size() - 1; }
 
-  Result<std::optional<SourceText>> text(std::uint64_t n) const override {
+  Result<std::optional<TaskItem>> question(std::uint64_t n) const override {
     const std::uint64_t round = n / size();
     const std::uint64_t i = permuted(Rng(seed_, round).next_u64(), size(), n % size());
     const std::string_view line = std::string_view(lines_).substr(begins_[i], begins_[i + 1] - begins_[i]);
     HADAL_ASSIGN(TaskItem item, parse_task_item(line, name_));
-    return worked_out(std::move(item), *held_out_);
+    return unless_held_out(std::move(item), *held_out_);
   }
 
  private:
@@ -82,7 +96,7 @@ class TaskSource final : public DataSource {
 };
 
 // Conversations, in memory as text: recipes use some thousand short ones.
-class ConversationSource final : public DataSource {
+class ConversationSource final : public TextOnlySource {
  public:
   static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed) {
     auto source = std::make_unique<ConversationSource>();
@@ -127,7 +141,7 @@ class ConversationSource final : public DataSource {
   std::vector<ConversationText> conversations_;
 };
 
-class TextSource final : public DataSource {
+class TextSource final : public TextOnlySource {
  public:
   static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed) {
     auto source = std::make_unique<TextSource>();
@@ -180,7 +194,7 @@ class TextSource final : public DataSource {
 };
 
 // Word problems from templates; languages take turns, so that each gets the same share.
-class StorySource final : public DataSource {
+class StorySource final : public QuestionSource {
  public:
   StorySource(StoryTemplates templates, std::vector<std::string> languages, std::uint64_t seed)
       : templates_(std::move(templates)), languages_(std::move(languages)), seed_(seed) {}
@@ -198,11 +212,10 @@ class StorySource final : public DataSource {
 
   std::uint64_t size() const override { return 0; }
 
-  Result<std::optional<SourceText>> text(std::uint64_t n) const override {
+  Result<std::optional<TaskItem>> question(std::uint64_t n) const override {
     Rng rng = stream_of(seed_, n);
     HADAL_ASSIGN(TaskItem item, templates_.make(languages_[n % languages_.size()], rng));
-    HADAL_ASSIGN(WorkedExample worked, work_out(item));
-    return std::optional<SourceText>(QuestionText{std::move(item.question), std::move(worked)});
+    return std::optional(std::move(item));
   }
 
  private:
@@ -212,7 +225,7 @@ class StorySource final : public DataSource {
 };
 
 // Questions of one gym task, made natively.
-class MadeTaskSource final : public DataSource {
+class MadeTaskSource final : public QuestionSource {
  public:
   MadeTaskSource(std::string task, std::vector<std::string> words, std::uint64_t seed, const QuestionFilter& held_out)
       : task_(std::move(task)), words_(std::move(words)), seed_(seed), held_out_(held_out) {}
@@ -231,10 +244,10 @@ class MadeTaskSource final : public DataSource {
 
   std::uint64_t size() const override { return 0; }
 
-  Result<std::optional<SourceText>> text(std::uint64_t n) const override {
+  Result<std::optional<TaskItem>> question(std::uint64_t n) const override {
     Rng rng = stream_of(seed_, n);
     HADAL_ASSIGN(TaskItem item, make_task(task_, words_, rng));
-    return worked_out(std::move(item), held_out_);
+    return unless_held_out(std::move(item), held_out_);
   }
 
  private:
@@ -244,15 +257,15 @@ class MadeTaskSource final : public DataSource {
   const QuestionFilter& held_out_;
 };
 
-class AskedSumSource final : public DataSource {
+class AskedSumSource final : public QuestionSource {
  public:
   AskedSumSource(std::uint64_t seed, const QuestionFilter& held_out) : seed_(seed), held_out_(held_out) {}
 
   std::uint64_t size() const override { return 0; }
 
-  Result<std::optional<SourceText>> text(std::uint64_t n) const override {
+  Result<std::optional<TaskItem>> question(std::uint64_t n) const override {
     Rng rng = stream_of(seed_, n);
-    return worked_out(make_asked_sum(rng), held_out_);
+    return unless_held_out(make_asked_sum(rng), held_out_);
   }
 
  private:
@@ -261,7 +274,7 @@ class AskedSumSource final : public DataSource {
 };
 
 // Lines of bare arithmetic, several to a document so that they are met at many positions, as in worked steps.
-class DrillSource final : public DataSource {
+class DrillSource final : public TextOnlySource {
  public:
   explicit DrillSource(std::uint64_t seed) : seed_(seed) {}
 
@@ -283,7 +296,7 @@ class DrillSource final : public DataSource {
   std::uint64_t seed_;
 };
 
-class CopyDrillSource final : public DataSource {
+class CopyDrillSource final : public TextOnlySource {
  public:
   CopyDrillSource(std::vector<std::string> words, std::uint64_t seed) : words_(std::move(words)), seed_(seed) {}
 

@@ -13,6 +13,7 @@
 #include "trainer/example.h"
 #include "trainer/recipe.h"
 #include "trainer/tasks/question_filter.h"
+#include "trainer/tasks/task_item.h"
 
 namespace hadal {
 
@@ -21,6 +22,8 @@ class DataSource {
   virtual ~DataSource() = default;
   // Nothing: item n cannot be worked out and is passed over.
   virtual Result<std::optional<SourceText>> text(std::uint64_t n) const = 0;
+  // Item n as a question whose answer can be judged. Nothing: it is held out, or no question.
+  virtual Result<std::optional<TaskItem>> question(std::uint64_t n) const = 0;
   // How many items until it repeats; 0: never.
   virtual std::uint64_t size() const = 0;
 };

@@ -51,6 +51,12 @@ Result<TrainingExample> ExampleEncoder::encode(const QuestionText& text) const {
   return example;
 }
 
+Result<std::vector<TokenId>> ExampleEncoder::prompt(const std::string& question) const {
+  const ChatMessage message{.role = "user", .content = question, .reasoning_content = {}};
+  HADAL_ASSIGN(TrainingExample example, encode_prompt(std::span(&message, 1)));
+  return std::move(example.tokens);
+}
+
 Result<TrainingExample> ExampleEncoder::encode(const ConversationText& text) const {
   HADAL_CHECK(!text.messages.empty());
   HADAL_ASSIGN(TrainingExample example, encode_prompt(std::span(text.messages.data(), text.messages.size() - 1)));

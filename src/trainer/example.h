@@ -56,6 +56,9 @@ class ExampleEncoder {
   // BOS, text, and EOS where the document ends; cut into pieces of at most max_tokens.
   std::vector<TrainingExample> encode(const DocumentText& text, int max_tokens) const;
 
+  // What a question is asked with, up to "<think>\n".
+  Result<std::vector<TokenId>> prompt(const std::string& question) const;
+
   const Tokenizer& tokenizer() const { return tokenizer_; }
   TokenId bos() const { return bos_; }
   TokenId eos() const { return eos_; }

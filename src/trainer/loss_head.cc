@@ -1,6 +1,7 @@
 #include "trainer/loss_head.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/check.h"
 #include "kernels/kernel_table.h"
@@ -15,7 +16,36 @@ std::size_t size(std::int64_t a, std::int64_t b) {
 // Logits of this many rows exist at once: 8 MB at a vocabulary of 4096.
 constexpr int kRows = 512;
 
+// Everything else cannot be drawn. An empty list keeps all.
+void keep_only(std::span<const TokenId> kept, float* logits, int vocab) {
+  if (kept.empty()) return;
+  std::vector<float> values;
+  for (const TokenId token : kept) values.push_back(logits[index(token)]);
+  std::fill_n(logits, vocab, -std::numeric_limits<float>::infinity());
+  for (std::size_t i = 0; i < kept.size(); ++i) logits[index(kept[i])] = values[i];
+}
+
 }  // namespace
+
+// The row's negative log-likelihood; its logits become their gradient.
+double LossHead::row_loss(const Compute& compute, const LossHeadCall& call, std::size_t at, float* logits,
+                          int vocab) const {
+  const std::int32_t target = call.targets[at];
+  if (call.temperature != 1) compute.kernels->scale(logits, static_cast<float>(1 / call.temperature), vocab);
+  const auto t = static_cast<std::size_t>(call.rows[at]);
+  if (!call.kept_ends.empty()) {
+    const std::size_t begin = t == 0 ? 0 : call.kept_ends[t - 1];
+    keep_only(call.kept.subspan(begin, call.kept_ends[t] - begin), logits, vocab);
+  }
+  const float wanted = logits[target];
+  const double loss = static_cast<double>(compute.kernels->softmax(logits, vocab)) - static_cast<double>(wanted);
+  if (call.d_rows_TD == nullptr) return loss;
+  logits[target] -= 1.0f;
+  const double factor =
+      call.slope ? -(*call.slope)(t, -loss) * static_cast<double>(call.factor) : static_cast<double>(call.factor);
+  compute.kernels->scale(logits, static_cast<float>(factor / call.temperature), vocab);
+  return loss;
+}
 
 double LossHead::run(const Compute& compute, const ModelConfig& config, PackedParameters& parameters,
                      const LossHeadCall& call) {
@@ -36,13 +66,8 @@ double LossHead::run(const Compute& compute, const ModelConfig& config, PackedPa
                      .rows = n,
                      .x_rows = rows});
     compute.pool->parallel_for(n, [&](int i, int) {
-      float* row = logits + static_cast<std::ptrdiff_t>(i) * vocab;
       const auto at = static_cast<std::size_t>(first + i);
-      const std::int32_t target = call.targets[at];
-      const float wanted = row[target];
-      losses_[at] = static_cast<double>(compute.kernels->softmax(row, vocab)) - static_cast<double>(wanted);
-      row[target] -= 1.0f;
-      if (backward) compute.kernels->scale(row, call.factor, vocab);
+      losses_[at] = row_loss(compute, call, at, logits + static_cast<std::ptrdiff_t>(i) * vocab, vocab);
     });
     if (!backward) continue;
     matmul(compute, {.weights = &parameters.lm_head_transposed,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "model/buffer.h"
@@ -18,6 +19,11 @@ struct LossHeadCall {
   float factor;                           // on the gradient of each row's loss
   float* d_rows_TD;                       // += gradient at those rows; null: forward only
   std::span<float> nll;                   // [R] negative log-likelihoods, or empty
+  // Of TrainingBatch and TrainingLosses, by row of rows_TD.
+  double temperature = 1;
+  std::span<const TokenId> kept = {};
+  std::span<const std::size_t> kept_ends = {};
+  const std::function<double(std::size_t, double)>* slope = nullptr;
 };
 
 class LossHead {
@@ -26,6 +32,8 @@ class LossHead {
   double run(const Compute& compute, const ModelConfig& config, PackedParameters& parameters, const LossHeadCall& call);
 
  private:
+  double row_loss(const Compute& compute, const LossHeadCall& call, std::size_t at, float* logits, int vocab) const;
+
   FloatBuffer logits_RV_, d_RD_;
   std::vector<double> losses_;
 };

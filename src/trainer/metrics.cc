@@ -9,6 +9,31 @@
 namespace hadal {
 namespace {
 
+// Every number of ReinforcementMetrics under its name, for writing and reading alike.
+template <class Metrics, class Visit>
+void each_number(Metrics& m, Visit&& visit) {
+  visit("reward", m.reward);
+  visit("accuracy", m.accuracy);
+  visit("in_form", m.in_form);
+  visit("language", m.language);
+  visit("answer_tokens", m.answer_tokens);
+  visit("cut", m.cut);
+  visit("entropy", m.entropy);
+  visit("kl", m.kl);
+  visit("clipped", m.clipped);
+  visit("mismatch", m.mismatch);
+  visit("masked", m.masked);
+  visit("groups_tried", m.groups_tried);
+  visit("groups_kept", m.groups_kept);
+  visit("rollout_seconds", m.rollout_seconds);
+  visit("update_seconds", m.update_seconds);
+  visit("rollout_tokens_per_second", m.rollout_tokens_per_second);
+  visit("update_tokens_per_second", m.update_tokens_per_second);
+  visit("accuracy_by_source", m.accuracy_by_source);
+  visit("weight_by_source", m.weight_by_source);
+  visit("held_out_accuracy", m.held_out_accuracy);
+}
+
 std::string line_of(const StepMetrics& m) {
   nlohmann::ordered_json json{{"step", m.step},
                               {"stage", m.stage},
@@ -23,6 +48,8 @@ std::string line_of(const StepMetrics& m) {
                               {"gflops", m.gflops},
                               {"max_load", m.max_load}};
   if (!m.held_out.empty()) json["held_out"] = m.held_out;
+  if (m.reinforcement)
+    each_number(*m.reinforcement, [&](const char* name, const auto& value) { json["reinforcement"][name] = value; });
   return json.dump() + "\n";
 }
 
@@ -41,6 +68,9 @@ StepMetrics metrics_of(const Json& json) {
   m.gflops = json.value("gflops", 0.0);
   m.max_load = json.value("max_load", 0.0);
   m.held_out = json.value("held_out", std::map<std::string, double>());
+  if (const auto found = json.find("reinforcement"); found != json.end())
+    each_number(m.reinforcement.emplace(),
+                [&](const char* name, auto& value) { value = found->value(name, std::decay_t<decltype(value)>()); });
   return m;
 }
 

@@ -9,12 +9,27 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 
 namespace hadal {
+
+// Of a step of reinforcement: all its answers, also of groups that taught nothing.
+struct ReinforcementMetrics {
+  double reward = 0, accuracy = 0, in_form = 0, language = 0;  // means over answers
+  double answer_tokens = 0, cut = 0;                           // mean length; share that did not end
+  // Over learned tokens: entropy (of drawn tokens' own probability), KL divergence to the reference, share clipped, and
+  // how far the trainer's log-probability is from the engine's at the first update; over answers: share left out.
+  double entropy = 0, kl = 0, clipped = 0, mismatch = 0, masked = 0;
+  int groups_tried = 0, groups_kept = 0;
+  double rollout_seconds = 0, update_seconds = 0;
+  double rollout_tokens_per_second = 0, update_tokens_per_second = 0;  // drawn tokens; rows learned from
+  std::map<std::string, double> accuracy_by_source, weight_by_source;
+  std::map<std::string, double> held_out_accuracy;  // by file, on steps where it was measured
+};
 
 struct StepMetrics {
   std::int64_t step = 0, tokens = 0;  // over all stages, this step included
@@ -23,7 +38,8 @@ struct StepMetrics {
   double seconds = 0;  // of training up to here, over all resumptions
   double tokens_per_second = 0, gflops = 0;
   double max_load = 0;                     // the worst layer's largest over its mean
-  std::map<std::string, double> held_out;  // mean loss by file, on steps where it was measured
+  std::map<std::string, double> held_out = {};  // mean loss by file, on steps where it was measured
+  std::optional<ReinforcementMetrics> reinforcement = std::nullopt;
 };
 
 class MetricsLog {

@@ -103,13 +103,67 @@ Status parse_mixture(RecipeTable& table, const std::vector<SourceRecipe>& source
   return Done{};
 }
 
+GrpoRecipe parse_grpo(RecipeTable& table) {
+  GrpoRecipe g;
+  const auto count = [&](std::string_view key, int absent, int most) {
+    return static_cast<int>(table.integer(key, absent, 1, most));
+  };
+  g.questions = count("questions", g.questions, 1 << 16);
+  g.group = static_cast<int>(table.integer("group", g.group, 2, 1 << 12));
+  g.rounds = count("rounds", g.rounds, 100);
+  g.answer_tokens = count("answer_tokens", g.answer_tokens, 1 << 20);
+  g.sequences = count("sequences", g.sequences, 1024);
+  g.sampling.temperature = table.number("sampling_temperature", g.sampling.temperature, 1e-3, 10);
+  g.sampling.top_k = static_cast<int>(table.integer("top_k", 0, 0, 1 << 20));
+  g.sampling.top_p = table.number("top_p", 1, 1e-3, 1);
+  g.updates = count("updates", g.updates, 1 << 10);
+  g.policy.clip_low = table.number("clip_low", g.policy.clip_low, 0, 1);
+  g.policy.clip_high = table.number("clip_high", g.policy.clip_high, 0, 1e6);
+  g.policy.kl_weight = table.number("kl_weight", g.policy.kl_weight, 0, 1e6);
+  g.policy.off_policy_limit = table.number("off_policy_limit", 0, 0, 1e6);
+  g.policy.divide_by_deviation = table.flag("divide_by_deviation", true);
+  g.reference_steps = count("reference_steps", g.reference_steps, 1 << 30);
+  g.rewards.right = table.number("reward_right", g.rewards.right, 0, 1e6);
+  g.rewards.form = table.number("reward_form", g.rewards.form, 0, 1e6);
+  g.rewards.language = table.number("reward_language", g.rewards.language, 0, 1e6);
+  g.replay_routes = table.flag("replay_routes", true);
+  g.replay_mask = table.flag("replay_mask", true);
+  g.adaptive = table.flag("adaptive", true);
+  return g;
+}
+
+// What a stage of reinforcement draws from must ask questions.
+Status check_questions(RecipeTable& table, const std::vector<SourceRecipe>& sources, StageRecipe& stage) {
+  const bool chosen = table.has("mixture");
+  double sum = 0;
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    if (stage.weights[i] > 0 && !asks_questions(sources[i])) {
+      if (chosen)
+        return Error{ErrorKind::invalid, fmt::format("{}: mixture: expected sources of questions, found {}",
+                                                     table.subject(), sources[i].name)};
+      stage.weights[i] = 0;
+    }
+    sum += stage.weights[i];
+  }
+  if (sum <= 0)
+    return Error{ErrorKind::invalid, fmt::format("{}: expected a source of questions, found none", table.subject())};
+  for (double& weight : stage.weights) weight /= sum;
+  stage.weights_at_end = stage.weights;
+  return Done{};
+}
+
 Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subject,
                                 const std::vector<SourceRecipe>& sources) {
   RecipeTable table(toml, subject);
   StageRecipe stage;
-  const int kind = table.choice("kind", 0, {"pretrain", "sft"});
-  stage.name = table.text("name", kind == 0 ? "pretrain" : "sft");
-  stage.train_on = static_cast<TrainOn>(table.choice("train_on", kind, {"all", "answers"}));
+  constexpr std::string_view kKinds[] = {"pretrain", "sft", "grpo"};
+  const int kind = table.choice("kind", 0, {std::begin(kKinds), std::end(kKinds)});
+  stage.kind = static_cast<StageKind>(kind);
+  stage.name = table.text("name", std::string(kKinds[kind]));
+  if (stage.kind == StageKind::grpo)
+    stage.grpo = parse_grpo(table);
+  else
+    stage.train_on = static_cast<TrainOn>(table.choice("train_on", kind, {"all", "answers"}));
   stage.steps = table.integer("steps", 0, 0, kMany);
   stage.tokens = table.integer("tokens", 0, 0, kMany);
   stage.minutes = table.number("minutes", 0, 0, 1e7);
@@ -124,6 +178,7 @@ Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subj
   const Status mixture = parse_mixture(table, sources, stage);
   HADAL_RETURN_IF_ERROR(table.finish());
   HADAL_RETURN_IF_ERROR(mixture);
+  if (stage.kind == StageKind::grpo) HADAL_RETURN_IF_ERROR(check_questions(table, sources, stage));
   if (stage.steps == 0 && stage.tokens == 0 && stage.minutes == 0)
     return Error{ErrorKind::invalid, subject + ": expected steps, tokens or minutes, found none"};
   return stage;
@@ -186,6 +241,7 @@ Status parse_run(RecipeTable& table, const std::filesystem::path& folder, Recipe
   recipe.checkpoint_minutes = table.number("checkpoint_minutes", recipe.checkpoint_minutes, 0, 1e6);
   recipe.checkpoint_steps = static_cast<int>(table.integer("checkpoint_steps", 0, 0, 1 << 30));
   recipe.keep_checkpoints = static_cast<int>(table.integer("keep_checkpoints", 2, 1, 1000));
+  if (table.has("start")) recipe.start = (folder / table.text("start", std::nullopt)).lexically_normal();
   if (table.has("held_out")) recipe.held_out = (folder / table.text("held_out", std::nullopt)).lexically_normal();
   recipe.eval_paths = paths_of(table, "eval_paths", folder);
   recipe.eval_every = static_cast<int>(table.integer("eval_every", 0, 0, 1 << 30));
@@ -196,6 +252,11 @@ Status parse_run(RecipeTable& table, const std::filesystem::path& folder, Recipe
 }
 
 }  // namespace
+
+bool asks_questions(const SourceRecipe& source) {
+  if (source.kind == SourceKind::tasks) return true;
+  return source.kind == SourceKind::generator && source.generator != "drills" && source.generator != "copy_drills";
+}
 
 Result<Recipe> parse_recipe(std::string_view text, const std::filesystem::path& file) {
   const std::string subject = file.filename().string();

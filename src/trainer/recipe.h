@@ -12,15 +12,18 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/sampler.h"
 #include "spec/model_config.h"
+#include "trainer/reinforcement/policy.h"
+#include "trainer/reinforcement/reward.h"
 
 namespace hadal {
 
 enum class SourceKind {
-  tasks,      // files of questions with answers (trainer/tasks/task_item.h); reasoning is worked out for each
-  generator,  // made as they are needed, by name: "word_problems" (paths: templates.json), "drills", "asked_sums",
-              // "copy_drills" (paths: words.txt), or a task of trainer/tasks/generators.h (paths: words.txt)
-  text,       // plain UTF-8 files, one document each
+  tasks,          // files of questions with answers (trainer/tasks/task_item.h); reasoning is worked out for each
+  generator,      // made as they are needed, by name: "word_problems" (paths: templates.json), "drills", "asked_sums",
+                  // "copy_drills" (paths: words.txt), or a task of trainer/tasks/generators.h (paths: words.txt)
+  text,           // plain UTF-8 files, one document each
   conversations,  // files of {"messages": [{"role", "content", "reasoning_content"?}, ..]} a line; of each the last
                   // message, an assistant's, is learned
 };
@@ -42,8 +45,12 @@ struct SourceRecipe {
   std::vector<std::filesystem::path> words;  // that the generator standing in needs
 };
 
+// Whether its items can be asked and judged.
+bool asks_questions(const SourceRecipe& source);
+
 enum class OptimizerKind { adamw, muon };
 enum class ScheduleKind { constant, linear, cosine, wsd };
+enum class StageKind { pretrain, sft, grpo };
 enum class TrainOn { all, answers };  // targets: every token, or reasoning and answer only
 
 struct OptimizerRecipe {
@@ -64,8 +71,24 @@ struct ScheduleRecipe {
   double final_ratio = 0.0;  // of the peak, at the end
 };
 
+// Of a stage of kind "grpo"; defaults are R1-Zero's where a small model can follow it (MODELS.md 11.5, 11.6).
+struct GrpoRecipe {
+  int questions = 32, group = 16;  // a step: groups that teach, answers of each
+  int rounds = 3;                  // how often questions are asked for those whose answers were all worth the same
+  int answer_tokens = 256;         // at most
+  int sequences = 64;              // answers under way at once
+  SamplingParams sampling{.temperature = 1};
+  int updates = 1;  // a step's answers are learned from in so many parts
+  PolicyRule policy;
+  int reference_steps = 400;  // after so many the reference is the model itself
+  RewardWeights rewards;
+  bool replay_routes = true, replay_mask = true;
+  bool adaptive = true;  // sources by their measured accuracy
+};
+
 struct StageRecipe {
   std::string name;
+  StageKind kind = StageKind::pretrain;
   TrainOn train_on = TrainOn::all;
   // What ends the stage; at least one is not 0, the one reached first counts.
   std::int64_t steps = 0, tokens = 0;
@@ -76,7 +99,8 @@ struct StageRecipe {
   OptimizerRecipe optimizer;
   ScheduleRecipe schedule;
   std::vector<double> weights, weights_at_end;  // of the recipe's sources, in tokens; linear in between
-  double balance_rate = 0.001;                  // gamma of MODELS.md 11.2
+  GrpoRecipe grpo;
+  double balance_rate = 0.001;  // gamma of MODELS.md 11.2
   double sequence_balance_alpha = 1e-4, mtp_weight = 0;
 };
 
@@ -98,6 +122,8 @@ struct Recipe {
   int tokenizer_vocab_size = 0;
   std::int64_t tokenizer_sample_bytes = 8 << 20;
 
+  // A model directory that parameters begin with; empty: random ones.
+  std::filesystem::path start;
   std::string model_json;  // config.json without vocab_size and token ids, which come from the tokenizer
 
   std::filesystem::path

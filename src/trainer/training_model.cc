@@ -39,6 +39,7 @@ struct TrainingModel::Impl {
 
   // Of the current step.
   std::vector<Segment> segments;
+  std::span<const ExpertId> replayed;
   std::vector<BlockActivations> activations;  // [L]
   std::vector<FloatBuffer> stream_TD;         // [L + 1] residual stream before each block and after the last
   FloatBuffer rope_TR, d_x_TD, final_TD, final_scale_T, d_final_TD;
@@ -51,7 +52,8 @@ struct TrainingModel::Impl {
     return {compute,        config,
             segments,       static_cast<int>(segments.empty() ? 0 : segments.back().first_row + segments.back().rows),
             rope_TR.data(), nullptr,
-            scale,          rule};
+            scale,          rule,
+            replayed};
   }
   void forward(const TrainingBatch& batch);
   void backward(float* d_x, BalanceLoss& balance);
@@ -118,6 +120,8 @@ void TrainingModel::parameters_changed() {
 void TrainingModel::Impl::forward(const TrainingBatch& batch) {
   const int rows = static_cast<int>(batch.tokens.size()), d = config.hidden_size;
   HADAL_CHECK(batch.starts.size() >= 2 && batch.starts.back() == rows && batch.targets.size() == batch.tokens.size());
+  HADAL_CHECK(batch.kept_ends.empty() || batch.kept_ends.size() == batch.tokens.size());
+  replayed = batch.routes;
   segments.clear();
   for (std::size_t i = 0; i + 1 < batch.starts.size(); ++i)
     if (batch.starts[i + 1] > batch.starts[i])
@@ -188,9 +192,13 @@ StepResult TrainingModel::forward_backward(const TrainingBatch& batch, const Tra
                            {.rows_TD = m.final_TD.data(),
                             .rows = m.counted_rows,
                             .targets = m.counted_targets,
-                            .factor = scale / static_cast<float>(counted),
+                            .factor = losses.slope ? scale : scale / static_cast<float>(counted),
                             .d_rows_TD = d_final,
-                            .nll = {}}) /
+                            .nll = {},
+                            .temperature = batch.temperature,
+                            .kept = batch.kept,
+                            .kept_ends = batch.kept_ends,
+                            .slope = losses.slope ? &losses.slope : nullptr}) /
                 counted;
   BalanceLoss balance{.alpha = losses.sequence_balance_alpha * static_cast<double>(scale), .value = 0};
   if (losses.mtp_weight > 0) {
@@ -225,7 +233,10 @@ std::vector<float> TrainingModel::negative_log_likelihoods(const TrainingBatch& 
               .targets = m.counted_targets,
               .factor = 0,
               .d_rows_TD = nullptr,
-              .nll = counted});
+              .nll = counted,
+              .temperature = batch.temperature,
+              .kept = batch.kept,
+              .kept_ends = batch.kept_ends});
   for (std::size_t i = 0; i < counted.size(); ++i) nll[static_cast<std::size_t>(m.counted_rows[i])] = counted[i];
   return nll;
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -34,11 +35,20 @@ struct TrainingBatch {
   std::vector<TokenId> tokens;        // [T]
   std::vector<std::int32_t> targets;  // [T] the token that row must predict; -1: not counted
   std::vector<int> starts;            // [sequences + 1], from 0 to T
+
+  // How targets were drawn by an engine, where the trainer is to see them as it did; else left alone.
+  double temperature = 1;              // that logits are divided by
+  std::vector<TokenId> kept;           // what targets were drawn from, one row after another;
+  std::vector<std::size_t> kept_ends;  // [T] row t's end at kept_ends[t], none: from everything; empty: all rows so
+  std::vector<ExpertId> routes;        // [moe layers, T, K] the experts to take; empty: the router chooses
 };
 
 struct TrainingLosses {               // what a step adds to the loss besides cross-entropy
   double sequence_balance_alpha = 0;  // MODELS.md 11.2, eq 17-20 of the V3 report; 0 for none
   double mtp_weight = 0;              // lambda of the V3 report; needs num_nextn_predict_layers 1
+  // Another loss instead of cross-entropy: its derivative by the log-probability of row t's target. Called by any
+  // thread.
+  std::function<double(std::size_t t, double log_probability)> slope = nullptr;
 };
 
 struct StepResult {

@@ -5,13 +5,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/atomic_file.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "trainer/batch_stream.h"
 #include "trainer/held_out.h"
 #include "trainer/initialise.h"
 #include "trainer/load_balance.h"
 #include "trainer/metrics.h"
 #include "trainer/optimizer.h"
+#include "trainer/reinforcement/reinforcement_stage.h"
 #include "trainer/report.h"
 #include "trainer/schedule.h"
 #include "trainer/tokenizer_maker.h"
@@ -163,7 +166,11 @@ class TrainingRun {
       std::copy(state.parameters.begin(), state.parameters.end(), model_->parameters().begin());
       counters_ = std::move(state.counters);
       restored_ = std::make_unique<OptimizerState>(std::move(state.optimizer));
+      reference_ = std::move(state.reference);
       say(fmt::format("resumed at step {} from {}", counters_.step, checkpoints.back().string()));
+    } else if (!recipe_.start.empty()) {
+      HADAL_RETURN_IF_ERROR(load_parameters(recipe_.start, *model_));
+      say(fmt::format("begins with the weights of {}", recipe_.start.string()));
     } else {
       initialise(model_->slots(), recipe_.seed, recipe_.init_std, pool_, model_->parameters());
     }
@@ -195,6 +202,10 @@ class TrainingRun {
 
   Result<TrainingSummary> dry_run() {
     for (const StageRecipe& stage : recipe_.stages) {
+      if (stage.kind == StageKind::grpo) {
+        HADAL_RETURN_IF_ERROR(open_reinforcement(stage));
+        continue;
+      }
       BatchStream stream(mixture_of(stage), {});
       HADAL_ASSIGN(const TrainingBatch batch, stream.next(0));
       say(fmt::format("stage {}: the first batch has {} tokens in {} sequences, {:.1f} MFLOP a token", stage.name,
@@ -209,6 +220,8 @@ class TrainingRun {
     counters_.stage_steps = counters_.stage_tokens = 0;
     counters_.stage_seconds = 0;
     counters_.batches.progress = 0;
+    counters_.curriculum = {};
+    reference_.clear();
   }
 
   Status run_stage(const StageRecipe& stage) {
@@ -217,17 +230,25 @@ class TrainingRun {
     if (restored_ && restored_->kind == stage.optimizer.kind && !optimizer.restore(std::move(*restored_)))
       return Error{ErrorKind::invalid, "checkpoint: expected the optimiser's state of this model, found another size"};
     restored_.reset();
-    BatchStream stream(mixture_of(stage), counters_.batches);
+    std::unique_ptr<BatchStream> stream;
+    std::unique_ptr<ReinforcementStage> reinforcement;
+    if (stage.kind == StageKind::grpo) {
+      HADAL_ASSIGN(reinforcement, open_reinforcement(stage));
+    } else {
+      stream = std::make_unique<BatchStream>(mixture_of(stage), counters_.batches);
+    }
     Progress progress(options_.progress, stage.name, 1000000,
                       static_cast<std::uint64_t>(1e6 * std::min(1.0, share_done(stage, counters_))));
     Stopwatch since_checkpoint, step_watch;
     while (share_done(stage, counters_) < 1) {
-      HADAL_RETURN_IF_ERROR(train_step(stage, optimizer, stream, step_watch, progress));
+      const Status done = reinforcement ? reinforce_step(stage, optimizer, *reinforcement, step_watch, progress)
+                                        : train_step(stage, optimizer, *stream, step_watch, progress);
+      if (!done.ok() && done.error().kind != ErrorKind::cancelled) return done;  // cancelled: nothing has changed
       const bool due = since_checkpoint.elapsed().count() > 60 * recipe_.checkpoint_minutes ||
                        (recipe_.checkpoint_steps > 0 && counters_.step % recipe_.checkpoint_steps == 0);
       const bool stop = options_.cancel != nullptr && options_.cancel->requested();
       if (due || stop) {
-        HADAL_RETURN_IF_ERROR(save(optimizer.state()));
+        HADAL_RETURN_IF_ERROR(save(optimizer.state(), reference_of(reinforcement)));
         since_checkpoint.restart();
       }
       if (stop)
@@ -235,8 +256,12 @@ class TrainingRun {
                      fmt::format("stopped at step {}: saved in {}; go on with --resume", counters_.step,
                                  checkpoint_path(recipe_.work, counters_.step).string())};
     }
+    if (reinforcement) HADAL_RETURN_IF_ERROR(log_answers(stage, *reinforcement));
     restored_ = std::make_unique<OptimizerState>(optimizer.state());
-    return save(*restored_);
+    return save(*restored_, reference_of(reinforcement));
+  }
+  static std::span<const float> reference_of(const std::unique_ptr<ReinforcementStage>& stage) {
+    return stage ? stage->reference() : std::span<const float>();
   }
 
   Status train_step(const StageRecipe& stage, Optimizer& optimizer, BatchStream& stream, Stopwatch& watch,
@@ -253,33 +278,120 @@ class TrainingRun {
     update_router_bias(model_->slots(), result.expert_load, stage.balance_rate, model_->parameters());
     model_->parameters_changed();
 
-    const auto tokens = static_cast<std::int64_t>(batch.tokens.size());
-    ++counters_.step;
-    ++counters_.stage_steps;
-    counters_.stage_tokens += tokens;
-    counters_.tokens += tokens;
     counters_.batches = stream.state();
-    StepMetrics m{.step = counters_.step,
-                  .tokens = counters_.tokens,
-                  .stage = stage.name,
+    StepMetrics m{.stage = stage.name,
                   .loss = result.loss,
                   .balance_loss = result.balance_loss,
                   .mtp_loss = result.mtp_loss,
                   .gradient_norm = norm,
-                  .learning_rate = factor * stage.optimizer.learning_rate,
-                  .held_out = {}};
+                  .learning_rate = factor * stage.optimizer.learning_rate};
     m.max_load = max_over_mean_load(result.expert_load, model_->config().n_routed_experts);
+    count_step(static_cast<std::int64_t>(batch.tokens.size()), m);
     if (recipe_.eval_every > 0 && counters_.step % recipe_.eval_every == 0) m.held_out = held_out_.losses(*model_);
+    return record_step(stage, static_cast<std::int64_t>(batch.tokens.size()), mean_context_of(batch), m, watch,
+                       progress);
+  }
+
+  void count_step(std::int64_t tokens, StepMetrics& m) {
+    m.step = ++counters_.step;
+    m.tokens = counters_.tokens += tokens;
+    ++counters_.stage_steps;
+    counters_.stage_tokens += tokens;
+  }
+
+  Status record_step(const StageRecipe& stage, std::int64_t tokens, double mean_context, StepMetrics& m,
+                     Stopwatch& watch, Progress& progress) {
     const double seconds = watch.elapsed().count();
     watch.restart();
     counters_.stage_seconds += seconds;
     counters_.seconds += seconds;
     m.seconds = counters_.seconds;
     m.tokens_per_second = static_cast<double>(tokens) / seconds;
-    m.gflops = m.tokens_per_second * training_flops_per_token(model_->config(), mean_context_of(batch)) * 1e-9;
+    m.gflops = m.tokens_per_second * training_flops_per_token(model_->config(), mean_context) * 1e-9;
     HADAL_RETURN_IF_ERROR(log_->append(m));
     show(stage, m, progress);
     return Done{};
+  }
+
+  Result<std::unique_ptr<ReinforcementStage>> open_reinforcement(const StageRecipe& stage) {
+    return ReinforcementStage::create({.stage = stage,
+                                       .model = *model_,
+                                       .compute = compute_,
+                                       .encoder = *encoder_,
+                                       .sources = sources_,
+                                       .source_recipes = recipe_.sources,
+                                       .weights = present_weights(stage.weights),
+                                       .seed = recipe_.seed + 7919 * static_cast<std::uint64_t>(counters_.stage + 1),
+                                       .cancel = options_.cancel},
+                                      reference_);
+  }
+
+  Status reinforce_step(const StageRecipe& stage, Optimizer& optimizer, ReinforcementStage& reinforcement,
+                        Stopwatch& watch, Progress& progress) {
+    const double share = share_done(stage, counters_);
+    const double factor =
+        learning_rate_factor(stage.schedule, share + 0.5 / std::max<double>(1, static_cast<double>(stage.steps)));
+    const auto check = [&](double loss, double norm) -> Status {
+      if (!std::isfinite(loss) || !std::isfinite(norm)) return not_finite(loss);
+      return Done{};
+    };
+    std::map<std::string, double> accuracy;
+    if (recipe_.eval_every > 0 && counters_.stage_steps % recipe_.eval_every == 0) {
+      HADAL_ASSIGN(accuracy, measure_answers(reinforcement));
+    }
+    CurriculumState curriculum = counters_.curriculum;
+    HADAL_ASSIGN(ReinforcementStep step,
+                 reinforcement.step(counters_.stage_steps, optimizer, factor, curriculum, check));
+    counters_.curriculum = std::move(curriculum);
+    StepMetrics m{.stage = stage.name,
+                  .loss = step.loss,
+                  .gradient_norm = step.gradient_norm,
+                  .learning_rate = factor * stage.optimizer.learning_rate,
+                  .reinforcement = std::move(step.metrics)};
+    m.max_load = max_over_mean_load(step.expert_load, model_->config().n_routed_experts);
+    m.reinforcement->held_out_accuracy = std::move(accuracy);
+    count_step(step.tokens, m);
+    return record_step(stage, step.tokens, m.reinforcement->answer_tokens, m, watch, progress);
+  }
+
+  // Greedy answers to the first questions of each held-out file; they are written down for the report.
+  Result<std::map<std::string, double>> measure_answers(ReinforcementStage& reinforcement) {
+    std::map<std::string, double> accuracy;
+    std::string lines;
+    for (const std::filesystem::path& file : recipe_.eval_paths) {
+      HADAL_ASSIGN(const std::vector<TaskItem> items,
+                   read_task_file(file.string(), static_cast<std::size_t>(recipe_.eval_items)));
+      HADAL_ASSIGN(const std::vector<ReinforcementStage::Answered> answered, reinforcement.answers(items));
+      double right = 0;
+      for (const ReinforcementStage::Answered& a : answered) {
+        right += a.right;
+        lines += Json{{"task", a.item->task},
+                      {"question", a.item->question},
+                      {"reasoning", a.text.reasoning},
+                      {"answer", a.text.answer},
+                      {"right", a.right}}
+                     .dump(-1, ' ', false, Json::error_handler_t::replace) +
+                 "\n";
+      }
+      const std::string name = file.filename().string();
+      if (!answered.empty()) accuracy[name.substr(0, name.find('.'))] = right / static_cast<double>(answered.size());
+    }
+    std::error_code error;
+    std::filesystem::create_directories(recipe_.work / "answers", error);
+    HADAL_RETURN_IF_ERROR(
+        write_file_atomically(recipe_.work / "answers" / fmt::format("step-{:09}.jsonl", counters_.step), lines));
+    return accuracy;
+  }
+
+  // At the end of a stage: a line of metrics that has no step of its own.
+  Status log_answers(const StageRecipe& stage, ReinforcementStage& reinforcement) {
+    if (recipe_.eval_every == 0) return Done{};
+    StepMetrics m{.step = counters_.step, .tokens = counters_.tokens, .stage = stage.name};
+    m.seconds = counters_.seconds;
+    HADAL_ASSIGN(m.reinforcement.emplace().held_out_accuracy, measure_answers(reinforcement));
+    say(fmt::format("stage {}: {:.1f} % of the held-out questions are answered right", stage.name,
+                    100 * mean_of(m.reinforcement->held_out_accuracy)));
+    return log_->append(m);
   }
 
   static double half_step(const StageRecipe& stage, const TrainingBatch& batch) {
@@ -293,6 +405,8 @@ class TrainingRun {
     std::string note = fmt::format("step {}  loss {:.4f}", m.step, smooth_loss_);
     if (held_out_loss_ > 0) note += fmt::format("  held out {:.4f}", held_out_loss_);
     note += fmt::format("  {:.0f} tokens/s  {:.0f} GFLOP/s", m.tokens_per_second, m.gflops);
+    if (m.reinforcement)
+      note += fmt::format("  reward {:.3f}  right {:.1f} %", m.reinforcement->reward, 100 * m.reinforcement->accuracy);
     if (m.max_load > 0) note += fmt::format("  load {:.2f}", m.max_load);
     progress.update(static_cast<std::uint64_t>(1e6 * std::min(1.0, share_done(stage, counters_))), note);
   }
@@ -314,9 +428,10 @@ class TrainingRun {
                     counters_.step + 1, loss, where, checkpoints.empty() ? "none" : checkpoints.back().string())};
   }
 
-  Status save(const OptimizerState& optimizer) {
+  Status save(const OptimizerState& optimizer, std::span<const float> reference) {
     HADAL_RETURN_IF_ERROR(write_training_checkpoint(checkpoint_path(recipe_.work, counters_.step), *model_, tokenizer_,
-                                                    optimizer, counters_, fingerprint_, recipe_.temperature));
+                                                    optimizer, reference, counters_, fingerprint_,
+                                                    recipe_.temperature));
     remove_old_checkpoints(recipe_.work, recipe_.keep_checkpoints);
     return Done{};
   }
@@ -346,6 +461,7 @@ class TrainingRun {
   std::string fingerprint_;
   RunCounters counters_;
   std::unique_ptr<OptimizerState> restored_;  // of a checkpoint, or of the stage before
+  std::vector<float> reference_;              // of a checkpoint
   std::unique_ptr<MetricsLog> log_;
   double smooth_loss_ = 0, held_out_loss_ = 0;
 };

@@ -28,7 +28,10 @@ Json json_of(const RunCounters& c) {
           {"drawn", c.batches.drawn},
           {"unpaid_tokens", c.batches.unpaid_tokens},
           {"passed_over", c.batches.passed_over},
-          {"progress", c.batches.progress}};
+          {"progress", c.batches.progress},
+          {"asked", c.curriculum.drawn},
+          {"judged", c.curriculum.judged},
+          {"accuracy", c.curriculum.accuracy}};
 }
 
 // The caller has compared the fingerprint; what is still wrong here is damage.
@@ -46,6 +49,9 @@ Result<RunCounters> counters_of(const Json& json, const std::string& subject) {
     c.batches.unpaid_tokens = json.at("unpaid_tokens").get<std::vector<double>>();
     c.batches.passed_over = json.at("passed_over").get<std::uint64_t>();
     c.batches.progress = json.at("progress").get<double>();
+    c.curriculum.drawn = json.value("asked", c.curriculum.drawn);
+    c.curriculum.judged = json.value("judged", c.curriculum.judged);
+    c.curriculum.accuracy = json.value("accuracy", c.curriculum.accuracy);
   } catch (const Json::exception& error) {
     return Error{ErrorKind::invalid,
                  fmt::format("{}: expected the counters of a run, found {}", subject, error.what())};
@@ -54,11 +60,13 @@ Result<RunCounters> counters_of(const Json& json, const std::string& subject) {
 }
 
 Status write_state(const std::filesystem::path& path, std::span<const float> parameters,
-                   const OptimizerState& optimizer, const RunCounters& counters, const std::string& fingerprint) {
+                   const OptimizerState& optimizer, std::span<const float> reference, const RunCounters& counters,
+                   const std::string& fingerprint) {
   const auto shape = [](std::size_t n) { return std::vector<std::int64_t>{static_cast<std::int64_t>(n)}; };
-  const std::vector<TensorDeclaration> tensors{{"parameters", DType::f32, shape(parameters.size())},
-                                               {"first_moment", DType::f32, shape(optimizer.first.size())},
-                                               {"second_moment", DType::f32, shape(optimizer.second.size())}};
+  std::vector<TensorDeclaration> tensors{{"parameters", DType::f32, shape(parameters.size())},
+                                         {"first_moment", DType::f32, shape(optimizer.first.size())},
+                                         {"second_moment", DType::f32, shape(optimizer.second.size())}};
+  if (!reference.empty()) tensors.push_back({"reference", DType::f32, shape(reference.size())});
   const std::map<std::string, std::string> metadata{
       {"fingerprint", fingerprint},
       {"counters", json_of(counters).dump()},
@@ -68,6 +76,7 @@ Status write_state(const std::filesystem::path& path, std::span<const float> par
   HADAL_RETURN_IF_ERROR(writer.append(std::as_bytes(parameters)));
   HADAL_RETURN_IF_ERROR(writer.append(std::as_bytes(std::span(optimizer.first))));
   HADAL_RETURN_IF_ERROR(writer.append(std::as_bytes(std::span(optimizer.second))));
+  HADAL_RETURN_IF_ERROR(writer.append(std::as_bytes(reference)));
   return writer.commit();
 }
 
@@ -131,9 +140,10 @@ Status write_model(const std::filesystem::path& directory, TrainingModel& model,
 
 Status write_training_checkpoint(const std::filesystem::path& directory, TrainingModel& model,
                                  const TokenizerFiles& tokenizer, const OptimizerState& optimizer,
-                                 const RunCounters& counters, const std::string& fingerprint, double temperature) {
+                                 std::span<const float> reference, const RunCounters& counters,
+                                 const std::string& fingerprint, double temperature) {
   return write_directory(directory, model, tokenizer, temperature, [&](const std::filesystem::path& part) {
-    return write_state(part / kStateFile, model.parameters(), optimizer, counters, fingerprint);
+    return write_state(part / kStateFile, model.parameters(), optimizer, reference, counters, fingerprint);
   });
 }
 
@@ -155,6 +165,10 @@ Result<LoadedState> read_training_state(const std::filesystem::path& directory, 
   HADAL_RETURN_IF_ERROR(copy_floats(file, "parameters", state.parameters));
   HADAL_RETURN_IF_ERROR(copy_floats(file, "first_moment", state.optimizer.first));
   HADAL_RETURN_IF_ERROR(copy_floats(file, "second_moment", state.optimizer.second));
+  if (file.find("reference")) HADAL_RETURN_IF_ERROR(copy_floats(file, "reference", state.reference));
+  if (!state.reference.empty() && state.reference.size() != state.parameters.size())
+    return Error{ErrorKind::invalid, fmt::format("{}: reference: expected {} parameters, found {}", subject,
+                                                 state.parameters.size(), state.reference.size())};
   if (static_cast<std::int64_t>(state.parameters.size()) != parameters)
     return Error{ErrorKind::invalid,
                  fmt::format("{}: expected {} parameters, found {}", subject, parameters, state.parameters.size())};

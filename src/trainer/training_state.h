@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "trainer/batch_stream.h"
 #include "trainer/optimizer.h"
+#include "trainer/reinforcement/question_pool.h"
 #include "trainer/training_model.h"
 
 namespace hadal {
@@ -28,6 +29,7 @@ struct RunCounters {
   std::int64_t tokens = 0;   // over all stages
   double seconds = 0;
   BatchState batches;
+  CurriculumState curriculum;  // of the grpo stage under way
 };
 
 struct TokenizerFiles {  // as they lie in a model directory
@@ -41,6 +43,7 @@ struct LoadedState {
   RunCounters counters;
   std::vector<float> parameters;
   OptimizerState optimizer;
+  std::vector<float> reference;  // of the grpo stage under way; empty: none
 };
 
 // config.json, weights, tokenizer and generation_config.json, without training state: what is published.
@@ -50,7 +53,8 @@ Status write_model(const std::filesystem::path& directory, TrainingModel& model,
 // The same with the state. `fingerprint` says which recipe it belongs to (model, tokenizer).
 Status write_training_checkpoint(const std::filesystem::path& directory, TrainingModel& model,
                                  const TokenizerFiles& tokenizer, const OptimizerState& optimizer,
-                                 const RunCounters& counters, const std::string& fingerprint, double temperature);
+                                 std::span<const float> reference, const RunCounters& counters,
+                                 const std::string& fingerprint, double temperature);
 
 // Error: not a checkpoint of a run with this fingerprint, or damaged.
 Result<LoadedState> read_training_state(const std::filesystem::path& directory, std::int64_t parameters,

@@ -229,7 +229,7 @@ TEST(Engine, RoutesOfEveryComputedTokenAreExportedInOrder) {
   const auto engine = engine_for(model, limits(3, 70, 8, 300));  // cut into chunks
   Answers answers;
   auto plain = request(90, 20, 60), exported = plain;
-  exported.routes = RouteExport::yes;
+  exported.trace = Trace::yes;
   answers.run((static_cast<void>(*engine->add(plain)), *engine));  // its pages are known now, and must not be taken
   const SequenceId id = *engine->add(exported);
   static_cast<void>(*engine->add(request(60, 21, 60)));

@@ -1,0 +1,335 @@
+#include "trainer/reinforcement/reinforcement_stage.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "trainer/load_balance.h"
+#include "trainer/tasks/judge.h"
+
+namespace hadal {
+
+// A question and its answers.
+struct ReinforcementStage::Group {
+  AskedQuestion question;
+  std::vector<Rollout> rollouts;
+  std::vector<double> rewards;
+};
+
+// One answer to learn from.
+struct ReinforcementStage::Lesson {
+  const Rollout* rollout;
+  double advantage;
+};
+
+namespace {
+
+int count_moe_layers(const ModelConfig& config) {
+  int layers = 0;
+  for (int layer = 0; layer < config.num_hidden_layers; ++layer) layers += config.is_moe_layer(layer);
+  return layers;
+}
+
+// The random numbers of an answer: of its question's number and its place in the group.
+std::uint64_t seed_of(std::uint64_t seed, std::uint64_t question, int answer) {
+  return Rng(seed ^ (question * 0x9e3779b97f4a7c15ULL), static_cast<std::uint64_t>(answer)).next_u64();
+}
+
+// Sums over the tokens of an update, added up row by row in their order, so that threads change nothing.
+struct TokenSums {
+  double loss = 0, entropy = 0, kl = 0, clipped = 0, mismatch = 0;
+  std::int64_t tokens = 0;
+};
+
+}  // namespace
+
+// Some lessons as batches of at most batch_tokens rows, and one step of the optimiser.
+class ReinforcementStage::Update {
+ public:
+  Update(ReinforcementStage& stage, std::span<const Lesson> lessons) : stage_(stage), lessons_(lessons) {}
+
+  // gradients += those of all lessons.
+  void run(std::vector<std::int64_t>& expert_load) {
+    const StageRecipe& recipe = stage_.setting_.stage;
+    for (const Lesson& lesson : lessons_) tokens_ += static_cast<double>(lesson.rollout->drawn().size());
+    std::size_t begin = 0, rows = 0;
+    for (std::size_t end = 0; end <= lessons_.size(); ++end) {
+      const std::size_t more = end < lessons_.size() ? lessons_[end].rollout->tokens.size() - 1 : 0;
+      if (end == lessons_.size() || (rows > 0 && rows + more > static_cast<std::size_t>(recipe.batch_tokens))) {
+        learn(lessons_.subspan(begin, end - begin), expert_load);
+        begin = end;
+        rows = 0;
+      }
+      rows += more;
+    }
+  }
+  const TokenSums& sums() const { return sums_; }
+  std::int64_t rows() const { return rows_; }
+  int masked() const { return masked_; }
+
+ private:
+  void learn(std::span<const Lesson> lessons, std::vector<std::int64_t>& expert_load) {
+    const GrpoRecipe& grpo = stage_.setting_.stage.grpo;
+    TrainingModel& model = stage_.setting_.model;
+    if (lessons.empty()) return;
+    TrainingBatch batch;
+    batch.temperature = grpo.sampling.temperature;
+    std::vector<double> advantages;          // [T]
+    std::vector<TokenProbabilities> tokens;  // [T]
+    for (const Lesson& lesson : lessons) {
+      const Rollout& rollout = *lesson.rollout;
+      append_rollout(rollout, stage_.shape_, grpo.replay_routes, grpo.replay_mask, batch);
+      advantages.resize(batch.tokens.size(), lesson.advantage);
+      tokens.resize(batch.tokens.size());
+      for (std::size_t i = 0; i < rollout.log_probabilities.size(); ++i)
+        tokens[tokens.size() - rollout.log_probabilities.size() + i].drawn =
+            static_cast<double>(rollout.log_probabilities[i]);
+    }
+    finish_routes(stage_.shape_, batch);
+    if (grpo.policy.off_policy_limit > 0) mask(lessons, batch);
+    if (stage_.reference_) {
+      TrainingBatch own = batch;  // the reference goes its own routes
+      own.routes.clear();
+      const std::vector<float> nll = stage_.reference_->negative_log_likelihoods(own);
+      for (std::size_t t = 0; t < nll.size(); ++t) tokens[t].reference = -static_cast<double>(nll[t]);
+    }
+    std::vector<TokenLoss> losses(batch.tokens.size());
+    const double share = 1 / tokens_;
+    const StepResult result = model.forward_backward(
+        batch, {.sequence_balance_alpha = 0, .mtp_weight = 0, .slope = [&](std::size_t t, double log_probability) {
+                  tokens[t].now = log_probability;
+                  losses[t] = token_loss(grpo.policy, advantages[t], tokens[t]);
+                  return losses[t].slope * share;
+                }});
+    for (std::size_t t = 0; t < losses.size(); ++t) {
+      if (batch.targets[t] < 0) continue;
+      ++sums_.tokens;
+      sums_.loss += losses[t].value;
+      sums_.entropy -= tokens[t].now;
+      sums_.kl += losses[t].kl;
+      sums_.clipped += losses[t].clipped;
+      sums_.mismatch += std::abs(tokens[t].now - tokens[t].drawn);
+    }
+    rows_ += static_cast<std::int64_t>(batch.tokens.size());
+    expert_load.resize(std::max(expert_load.size(), result.expert_load.size()), 0);
+    for (std::size_t i = 0; i < result.expert_load.size(); ++i) expert_load[i] += result.expert_load[i];
+  }
+
+  // Takes the targets of answers away that are too far off policy.
+  void mask(std::span<const Lesson> lessons, TrainingBatch& batch) {
+    const std::vector<float> nll = stage_.setting_.model.negative_log_likelihoods(batch);
+    for (std::size_t i = 0; i < lessons.size(); ++i) {
+      const auto& drawn = lessons[i].rollout->log_probabilities;
+      const std::size_t end = static_cast<std::size_t>(batch.starts[i + 1]), begin = end - drawn.size();
+      std::vector<double> now;
+      for (std::size_t t = begin; t < end; ++t) now.push_back(-static_cast<double>(nll[t]));
+      if (!off_policy(stage_.setting_.stage.grpo.policy, lessons[i].advantage, now, drawn)) continue;
+      std::fill(batch.targets.begin() + static_cast<std::ptrdiff_t>(begin),
+                batch.targets.begin() + static_cast<std::ptrdiff_t>(end), -1);
+      ++masked_;
+    }
+  }
+
+  ReinforcementStage& stage_;
+  std::span<const Lesson> lessons_;
+  double tokens_ = 0;
+  TokenSums sums_;
+  std::int64_t rows_ = 0;
+  int masked_ = 0;
+};
+
+Result<std::unique_ptr<ReinforcementStage>> ReinforcementStage::create(ReinforcementSetting setting,
+                                                                       std::span<const float> reference) {
+  HADAL_ASSIGN(const AnswerTokens tokens, AnswerTokens::find(setting.encoder.tokenizer()));
+  std::unique_ptr<ReinforcementStage> stage(new ReinforcementStage(std::move(setting), tokens));
+  if (stage->setting_.stage.grpo.policy.kl_weight > 0) {
+    HADAL_ASSIGN(stage->reference_, TrainingModel::create(stage->setting_.model.config(), stage->setting_.compute));
+    const std::span<const float> from = reference.empty() ? stage->setting_.model.parameters() : reference;
+    HADAL_CHECK(from.size() == stage->reference_->parameters().size());
+    std::copy(from.begin(), from.end(), stage->reference_->parameters().begin());
+    stage->reference_->parameters_changed();
+  }
+  return stage;
+}
+
+ReinforcementStage::ReinforcementStage(ReinforcementSetting setting, AnswerTokens tokens)
+    : setting_(std::move(setting)),
+      tokens_(tokens),
+      pool_(setting_.sources, setting_.encoder, setting_.weights, setting_.stage.grpo.adaptive,
+            setting_.stage.sequence_tokens - 2, setting_.seed),
+      shape_{count_moe_layers(setting_.model.config()), setting_.model.config().num_experts_per_tok} {}
+
+ReinforcementStage::~ReinforcementStage() = default;
+
+std::span<const float> ReinforcementStage::reference() const {
+  return reference_ ? reference_->parameters() : std::span<float>();
+}
+
+void ReinforcementStage::refresh_reference() {
+  std::copy(setting_.model.parameters().begin(), setting_.model.parameters().end(), reference_->parameters().begin());
+  reference_->parameters_changed();
+}
+
+// One round: `questions` groups of answers, judged.
+Result<std::vector<ReinforcementStage::Group>> ReinforcementStage::ask_round(std::size_t questions,
+                                                                             RolloutEngine& engine,
+                                                                             CurriculumState& state,
+                                                                             ReinforcementMetrics& metrics) {
+  const GrpoRecipe& grpo = setting_.stage.grpo;
+  std::vector<Group> groups(questions);
+  std::vector<RolloutRequest> requests;
+  for (Group& group : groups) {
+    HADAL_ASSIGN(group.question, pool_.next(state));
+    std::uint64_t number = 0;
+    for (const std::uint64_t drawn : state.drawn) number += drawn;
+    for (int i = 0; i < grpo.group; ++i) {
+      SamplingParams sampling = grpo.sampling;
+      sampling.seed = seed_of(setting_.seed, number, i);
+      requests.push_back({group.question.prompt, sampling, grpo.answer_tokens, Trace::yes});
+    }
+  }
+  HADAL_ASSIGN(std::vector<Rollout> rollouts, engine.run(requests, tokens_.end, setting_.cancel));
+  std::map<std::string, std::pair<double, double>> by_source;  // right, answers
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    Group& group = groups[g];
+    double right = 0;
+    for (int i = 0; i < grpo.group; ++i) {
+      Rollout& rollout = rollouts[g * static_cast<std::size_t>(grpo.group) + static_cast<std::size_t>(i)];
+      HADAL_ASSIGN(const Reward reward,
+                   reward_of(group.question.item, read_answer(rollout.drawn(), setting_.encoder.tokenizer(), tokens_),
+                             grpo.rewards));
+      right += reward.right;
+      metrics.reward += reward.total;
+      metrics.accuracy += reward.right;
+      metrics.in_form += reward.in_form;
+      metrics.language += reward.language;
+      metrics.answer_tokens += static_cast<double>(rollout.drawn().size());
+      metrics.cut += !rollout.ended;
+      group.rewards.push_back(reward.total);
+      group.rollouts.push_back(std::move(rollout));
+    }
+    QuestionPool::record(group.question.source, right / grpo.group, state);
+    auto& sums = by_source[setting_.source_recipes[group.question.source].name];
+    sums.first += right;
+    sums.second += grpo.group;
+  }
+  for (const auto& [name, sums] : by_source) metrics.accuracy_by_source[name] = sums.first / sums.second;
+  return groups;
+}
+
+Result<std::vector<ReinforcementStage::Group>> ReinforcementStage::ask(CurriculumState& state,
+                                                                       ReinforcementMetrics& metrics) {
+  const GrpoRecipe& grpo = setting_.stage.grpo;
+  const Stopwatch watch;
+  HADAL_ASSIGN(const std::unique_ptr<RolloutEngine> engine,
+               RolloutEngine::create(setting_.model, setting_.compute, grpo.sequences, setting_.stage.sequence_tokens));
+  std::vector<Group> kept;
+  const auto wanted = static_cast<std::size_t>(grpo.questions);
+  for (int round = 0; round < grpo.rounds && kept.size() < wanted; ++round) {
+    HADAL_ASSIGN(std::vector<Group> groups, ask_round(wanted - kept.size(), *engine, state, metrics));
+    metrics.groups_tried += static_cast<int>(groups.size());
+    for (Group& group : groups)
+      if (std::any_of(group.rewards.begin(), group.rewards.end(), [&](double r) { return r != group.rewards[0]; }))
+        kept.push_back(std::move(group));
+  }
+  metrics.groups_kept = static_cast<int>(kept.size());
+  metrics.rollout_seconds = watch.elapsed().count();
+  metrics.rollout_tokens_per_second = metrics.answer_tokens / metrics.rollout_seconds;
+  const double answers = static_cast<double>(metrics.groups_tried) * grpo.group;
+  for (double* mean :
+       {&metrics.reward, &metrics.accuracy, &metrics.in_form, &metrics.language, &metrics.answer_tokens, &metrics.cut})
+    *mean /= answers;
+  const std::vector<double> weights = pool_.weights(state);
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    if (weights[i] > 0) metrics.weight_by_source[setting_.source_recipes[i].name] = weights[i];
+  return kept;
+}
+
+Result<ReinforcementStep> ReinforcementStage::step(std::int64_t step, Optimizer& optimizer, double rate_factor,
+                                                   CurriculumState& state,
+                                                   const std::function<Status(double loss, double norm)>& check) {
+  const StageRecipe& recipe = setting_.stage;
+  TrainingModel& model = setting_.model;
+  if (reference_ && step > 0 && step % recipe.grpo.reference_steps == 0) refresh_reference();
+  ReinforcementStep result;
+  HADAL_ASSIGN(const std::vector<Group> groups, ask(state, result.metrics));
+  std::vector<Lesson> lessons;
+  for (const Group& group : groups) {
+    const std::vector<double> advantages = group_advantages(group.rewards, recipe.grpo.policy.divide_by_deviation);
+    for (std::size_t i = 0; i < advantages.size(); ++i) lessons.push_back({&group.rollouts[i], advantages[i]});
+  }
+  if (lessons.empty() && step == 0)
+    return Error{
+        ErrorKind::invalid,
+        fmt::format("stage {}: step {}: expected answers of different worth, found all {} groups of {} alike (mean "
+                    "reward {:.3f}, {:.1f} % right): nothing can be learned from them",
+                    recipe.name, step + 1, result.metrics.groups_tried, recipe.grpo.group, result.metrics.reward,
+                    100 * result.metrics.accuracy)};
+  if (lessons.empty()) return result;  // later on it may be that everything asked is learned
+  const Stopwatch watch;
+  const int updates = std::min<int>(recipe.grpo.updates, static_cast<int>(groups.size()));
+  double tokens = 0;
+  for (int u = 0; u < updates; ++u) {
+    // Whole groups: their advantages sum to nothing together.
+    const std::size_t group = static_cast<std::size_t>(recipe.grpo.group), n = groups.size(),
+                      begin = n * static_cast<std::size_t>(u) / static_cast<std::size_t>(updates) * group,
+                      end = n * static_cast<std::size_t>(u + 1) / static_cast<std::size_t>(updates) * group;
+    Update update(*this, std::span(lessons).subspan(begin, end - begin));
+    std::vector<std::int64_t> load;
+    update.run(load);
+    const TokenSums& sums = update.sums();
+    const double loss = sums.loss / static_cast<double>(std::max<std::int64_t>(1, sums.tokens));
+    const double norm = optimizer.gradient_norm(model.gradients());
+    HADAL_RETURN_IF_ERROR(check(loss, norm));
+    optimizer.step(recipe.optimizer, rate_factor, norm, model.parameters(), model.gradients());
+    update_router_bias(model.slots(), load, recipe.balance_rate, model.parameters());
+    model.parameters_changed();
+    result.loss += loss / updates;
+    result.gradient_norm += norm / updates;
+    result.tokens += update.rows();
+    result.expert_load.resize(std::max(result.expert_load.size(), load.size()), 0);
+    for (std::size_t i = 0; i < load.size(); ++i) result.expert_load[i] += load[i];
+    result.metrics.entropy += sums.entropy;
+    result.metrics.kl += sums.kl;
+    result.metrics.clipped += sums.clipped;
+    if (u == 0) result.metrics.mismatch = sums.mismatch / static_cast<double>(std::max<std::int64_t>(1, sums.tokens));
+    result.metrics.masked += update.masked();
+    tokens += static_cast<double>(sums.tokens);
+  }
+  for (double* mean : {&result.metrics.entropy, &result.metrics.kl, &result.metrics.clipped})
+    *mean /= std::max(1.0, tokens);
+  result.metrics.masked /= static_cast<double>(lessons.size());
+  result.metrics.update_seconds = watch.elapsed().count();
+  result.metrics.update_tokens_per_second = static_cast<double>(result.tokens) / result.metrics.update_seconds;
+  return result;
+}
+
+Result<std::vector<ReinforcementStage::Answered>> ReinforcementStage::answers(std::span<const TaskItem> items) {
+  const GrpoRecipe& grpo = setting_.stage.grpo;
+  HADAL_ASSIGN(const std::unique_ptr<RolloutEngine> engine,
+               RolloutEngine::create(setting_.model, setting_.compute, grpo.sequences, setting_.stage.sequence_tokens));
+  std::vector<std::vector<TokenId>> prompts;
+  std::vector<Answered> answered;
+  for (const TaskItem& item : items) {
+    HADAL_ASSIGN(std::vector<TokenId> prompt, setting_.encoder.prompt(item.question));
+    if (static_cast<int>(prompt.size()) > setting_.stage.sequence_tokens - 2) continue;
+    prompts.push_back(std::move(prompt));
+    answered.push_back({.item = &item, .text = {}});
+  }
+  std::vector<RolloutRequest> requests;
+  for (const std::vector<TokenId>& prompt : prompts)
+    requests.push_back({prompt, SamplingParams{}, grpo.answer_tokens, Trace::no});
+  HADAL_ASSIGN(const std::vector<Rollout> rollouts, engine->run(requests, tokens_.end, setting_.cancel));
+  for (std::size_t i = 0; i < rollouts.size(); ++i) {
+    answered[i].text = read_answer(rollouts[i].drawn(), setting_.encoder.tokenizer(), tokens_);
+    answered[i].tokens = static_cast<int>(rollouts[i].drawn().size());
+    const TaskItem& item = *answered[i].item;
+    HADAL_ASSIGN(answered[i].right, judge(item.task, answered[i].text.answer, item.answer, item.meta));
+  }
+  return answered;
+}
+
+}  // namespace hadal

@@ -1,0 +1,73 @@
+#include "trainer/reinforcement/reward.h"
+
+#include <unicode/uchar.h>
+#include <unicode/uscript.h>
+#include <unicode/utf8.h>
+
+#include <algorithm>
+
+#include "trainer/tasks/judge.h"
+
+namespace hadal {
+namespace {
+
+std::string trimmed(const std::string& text) {
+  constexpr std::string_view kWhite = " \t\r\n";
+  const std::size_t begin = text.find_first_not_of(kWhite);
+  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(kWhite) - begin + 1);
+}
+
+bool belongs_to(UScriptCode script, std::string_view language) {
+  if (language == "zh") return script == USCRIPT_HAN;
+  if (language == "ja") return script == USCRIPT_HAN || script == USCRIPT_HIRAGANA || script == USCRIPT_KATAKANA;
+  if (language == "ru") return script == USCRIPT_CYRILLIC;
+  if (language == "ar") return script == USCRIPT_ARABIC;
+  return script == USCRIPT_LATIN;
+}
+
+}  // namespace
+
+Result<AnswerTokens> AnswerTokens::find(const Tokenizer& tokenizer) {
+  HADAL_ASSIGN(const std::vector<TokenId> found,
+               tokenizer.encode(Prompt().control("</think>").control("<｜end▁of▁sentence｜>")));
+  return AnswerTokens{found[0], found[1]};
+}
+
+AnswerText read_answer(std::span<const TokenId> drawn, const Tokenizer& tokenizer, const AnswerTokens& tokens) {
+  const bool ended = !drawn.empty() && drawn.back() == tokens.end;
+  if (ended) drawn = drawn.first(drawn.size() - 1);
+  const auto think_end = std::find(drawn.begin(), drawn.end(), tokens.think_end);
+  AnswerText text;
+  text.reasoning = trimmed(tokenizer.decode(std::span(drawn.begin(), think_end)));
+  if (think_end == drawn.end()) return text;
+  text.answer = trimmed(tokenizer.decode(std::span(think_end + 1, drawn.end())));
+  text.in_form = ended && !text.answer.empty() && std::count(think_end, drawn.end(), tokens.think_end) == 1;
+  return text;
+}
+
+Result<Reward> reward_of(const TaskItem& item, const AnswerText& answer, const RewardWeights& weights) {
+  Reward reward;
+  reward.in_form = answer.in_form;
+  HADAL_ASSIGN(reward.right, judge(item.task, answer.answer, item.answer, item.meta));
+  reward.language = share_of_language(answer.reasoning, item.lang);
+  reward.total = weights.right * reward.right + weights.form * reward.in_form + weights.language * reward.language;
+  return reward;
+}
+
+double share_of_language(std::string_view text, std::string_view language) {
+  std::int64_t letters = 0, own = 0;
+  const auto size = static_cast<std::int32_t>(std::min<std::size_t>(text.size(), 1 << 24));
+  for (std::int32_t i = 0; i < size;) {
+    UChar32 c = 0;
+    U8_NEXT(text.data(), i, size, c);
+    if (c < 0 || !u_isalpha(c)) continue;
+    UErrorCode status = U_ZERO_ERROR;
+    const UScriptCode script = uscript_getScript(c, &status);
+    if (U_FAILURE(status) || script == USCRIPT_COMMON || script == USCRIPT_INHERITED) continue;
+    ++letters;
+    own += belongs_to(script, language);
+  }
+  return letters == 0 ? 1 : static_cast<double>(own) / static_cast<double>(letters);
+}
+
+}  // namespace hadal

@@ -1,0 +1,118 @@
+#include "trainer/reinforcement/rollout.h"
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+
+namespace hadal {
+namespace {
+
+// Reads the trainer's flat parameters under their published names.
+WeightSource weights_of(TrainingModel& model) {
+  std::map<std::string_view, const ParameterSlot*> slots;
+  for (const ParameterSlot& slot : model.slots()) slots[slot.tensor.name] = &slot;
+  WeightSource source;
+  source.read = [&model, slots = std::move(slots)](const TensorSpec& tensor, std::int64_t first_row, std::int64_t rows,
+                                                   float* out) -> Status {
+    const auto slot = slots.find(tensor.name);
+    HADAL_CHECK(slot != slots.end());
+    const std::int64_t width = tensor.elements() / tensor.shape[0];
+    const float* from = model.parameters().data() + slot->second->offset + first_row * width;
+    std::copy_n(from, rows * width, out);
+    return Done{};
+  };
+  return source;
+}
+
+Rollout rollout_of(const Sequence& sequence) {
+  return {.tokens = sequence.tokens,
+          .prompt_tokens = sequence.prompt_tokens,
+          .log_probabilities = sequence.log_probabilities,
+          .kept = sequence.kept,
+          .kept_ends = sequence.kept_ends,
+          .routes = sequence.routes};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RolloutEngine>> RolloutEngine::create(TrainingModel& model, const Compute& compute,
+                                                             int sequences, int context_tokens) {
+  auto rollouts = std::make_unique<RolloutEngine>();
+  HADAL_ASSIGN(rollouts->transformer_, Transformer::load(model.config(), weights_of(model), compute));
+  rollouts->forward_ = std::make_unique<TransformerModel>(*rollouts->transformer_);
+  const EngineLimits limits{.max_sequences = sequences,
+                            .batch_tokens = 512,
+                            .context_tokens = context_tokens,
+                            .pages = sequences * pages_for(context_tokens)};
+  HADAL_ASSIGN(rollouts->engine_, Engine::create(*rollouts->forward_, limits));
+  return rollouts;
+}
+
+Result<std::vector<Rollout>> RolloutEngine::run(std::span<const RolloutRequest> requests, TokenId end,
+                                                const CancelFlag* cancel) {
+  std::vector<Rollout> rollouts(requests.size());
+  std::map<SequenceId, std::size_t> waited_for;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const RolloutRequest& request = requests[i];
+    HADAL_ASSIGN(const SequenceId id, engine_->add({.prompt = {request.prompt.begin(), request.prompt.end()},
+                                                    .sampling = request.sampling,
+                                                    .max_tokens = request.max_tokens,
+                                                    .stop_tokens = {end},
+                                                    .trace = request.trace}));
+    waited_for[id] = i;
+  }
+  std::optional<Error> error;
+  while (!waited_for.empty() && !error) {
+    for (const StepOutput& output : engine_->step()) {
+      if (output.finish == Finish::none) continue;
+      Rollout& rollout = rollouts[waited_for[output.id]];
+      waited_for.erase(output.id);
+      if (output.finish == Finish::failed)
+        error = Error{ErrorKind::invalid, "rollout: expected logits that are numbers, found none"};
+      rollout = rollout_of(*output.sequence);
+      rollout.ended = output.finish == Finish::stop;
+    }
+    if (cancel != nullptr && cancel->requested()) error = Error{ErrorKind::cancelled, "rollout: stopped"};
+  }
+  for (const auto& [id, i] : waited_for) engine_->abort(id);
+  if (error) return *error;
+  return rollouts;
+}
+
+void append_rollout(const Rollout& rollout, const RouteShape& shape, bool replay_routes, bool replay_mask,
+                    TrainingBatch& batch) {
+  if (batch.starts.empty()) batch.starts.push_back(0);
+  const std::size_t rows = rollout.tokens.size() - 1, prompt = static_cast<std::size_t>(rollout.prompt_tokens);
+  replay_mask = replay_mask && !rollout.kept.empty();
+  for (std::size_t t = 0; t < rows; ++t) {
+    const bool drawn = t + 1 >= prompt;
+    batch.tokens.push_back(rollout.tokens[t]);
+    batch.targets.push_back(drawn ? index(rollout.tokens[t + 1]) : -1);
+    if (!replay_mask) continue;
+    if (drawn) {
+      const std::size_t i = t + 1 - prompt, begin = i == 0 ? 0 : rollout.kept_ends[i - 1];
+      batch.kept.insert(batch.kept.end(), rollout.kept.begin() + static_cast<std::ptrdiff_t>(begin),
+                        rollout.kept.begin() + static_cast<std::ptrdiff_t>(rollout.kept_ends[i]));
+    }
+    batch.kept_ends.push_back(batch.kept.size());
+  }
+  if (replay_routes) {
+    HADAL_CHECK(rollout.routes.size() == rows * static_cast<std::size_t>(shape.per_token()));
+    batch.routes.insert(batch.routes.end(), rollout.routes.begin(), rollout.routes.end());
+  }
+  batch.starts.push_back(static_cast<int>(batch.tokens.size()));
+}
+
+void finish_routes(const RouteShape& shape, TrainingBatch& batch) {
+  if (batch.routes.empty()) return;
+  const std::size_t rows = batch.tokens.size(), layers = static_cast<std::size_t>(shape.moe_layers),
+                    chosen = static_cast<std::size_t>(shape.chosen);
+  std::vector<ExpertId> by_layer(batch.routes.size());
+  for (std::size_t t = 0; t < rows; ++t)
+    for (std::size_t layer = 0; layer < layers; ++layer)
+      std::copy_n(batch.routes.begin() + static_cast<std::ptrdiff_t>((t * layers + layer) * chosen), chosen,
+                  by_layer.begin() + static_cast<std::ptrdiff_t>((layer * rows + t) * chosen));
+  batch.routes = std::move(by_layer);
+}
+
+}  // namespace hadal

@@ -1,0 +1,289 @@
+// Answers from the engine on the trainer's weights, and whole stages of reinforcement of a tiny model.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <chrono>
+#include <cmath>
+#include <thread>
+
+#include "base/rng.h"
+#include "tiny.h"
+#include "trainer/initialise.h"
+#include "trainer/metrics.h"
+#include "trainer/reinforcement/rollout.h"
+#include "trainer/training_run.h"
+
+namespace hadal {
+namespace {
+
+// A tiny model and answers to a few prompts, in exact arithmetic.
+struct Case {
+  ThreadPool pool{2};
+  Compute compute = make_compute(pool, Arithmetic::exact);
+  std::unique_ptr<TrainingModel> model;
+  std::vector<Rollout> rollouts;
+  RouteShape shape{.moe_layers = 1, .chosen = 2};
+
+  explicit Case(const SamplingParams& sampling) {
+    const TokenizerFacts facts{tiny_data().encoder->tokenizer().vocab_size(), tiny_data().encoder->bos(),
+                               tiny_data().encoder->eos()};
+    model = std::move(TrainingModel::create(*recipe_model_config(tiny_data().recipe, facts), compute)).value();
+    initialise(model->slots(), 3, 0.3, pool, model->parameters());
+    model->parameters_changed();
+    auto engine = RolloutEngine::create(*model, compute, 3, 100);
+    EXPECT_TRUE(engine.ok());
+    std::vector<std::vector<TokenId>> prompts;
+    Rng rng(4);
+    for (const int length : {1, 5, 9, 70}) {
+      prompts.emplace_back();
+      for (int i = 0; i < length; ++i)
+        prompts.back().push_back(TokenId{static_cast<std::int32_t>(rng.next_below(400))});
+    }
+    std::vector<RolloutRequest> requests;
+    for (const auto& prompt : prompts) {
+      requests.push_back({prompt, sampling, 20, Trace::yes});
+      requests.back().sampling.seed = requests.size();
+    }
+    auto run = (*engine)->run(requests, facts.eos, nullptr);
+    EXPECT_TRUE(run.ok());
+    rollouts = std::move(run).value();
+  }
+
+  TrainingBatch batch(double temperature, bool replay_routes, bool replay_mask) const {
+    TrainingBatch batch;
+    batch.temperature = temperature;
+    for (const Rollout& rollout : rollouts) append_rollout(rollout, shape, replay_routes, replay_mask, batch);
+    finish_routes(shape, batch);
+    return batch;
+  }
+
+  // The largest distance of the trainer's log-probability of a drawn token from the engine's.
+  double mismatch(const TrainingBatch& batch) {
+    const std::vector<float> nll = model->negative_log_likelihoods(batch);
+    double worst = 0;
+    std::size_t row = 0;
+    for (const Rollout& rollout : rollouts) {
+      row += static_cast<std::size_t>(rollout.prompt_tokens) - 1;
+      for (const float drawn : rollout.log_probabilities)
+        worst = std::max(worst, std::abs(static_cast<double>(drawn) + static_cast<double>(nll[row++])));
+    }
+    EXPECT_EQ(row, nll.size());
+    return worst;
+  }
+};
+
+// Measured: 2e-6. What is planted below is far above.
+constexpr double kSame = 1e-5;
+
+TEST(Rollout, TrainerAndEngineAgreeOnTheirProbabilities) {
+  Case plain({.temperature = 1});
+  EXPECT_LT(plain.mismatch(plain.batch(1, true, true)), kSame);
+  EXPECT_LT(plain.mismatch(plain.batch(1, false, false)), kSame);  // the same router chooses the same experts
+  EXPECT_GT(plain.mismatch(plain.batch(0.8, true, true)), 100 * kSame);
+  for (const Rollout& rollout : plain.rollouts) EXPECT_TRUE(rollout.kept.empty());
+}
+
+TEST(Rollout, ReplayedRoutesAreThoseOfTheEngine) {
+  Case plain({.temperature = 1});
+  // Another expert bias routes otherwise; the replay does not care, because the bias weighs nothing.
+  for (const ParameterSlot& slot : plain.model->slots())
+    if (slot.tensor.role == TensorRole::router_bias)
+      for (std::int64_t e = 0; e < slot.tensor.elements(); ++e)
+        plain.model->parameters()[static_cast<std::size_t>(slot.offset + e)] = static_cast<float>(e) - 1.5f;
+  plain.model->parameters_changed();
+  EXPECT_LT(plain.mismatch(plain.batch(1, true, true)), kSame);
+  EXPECT_GT(plain.mismatch(plain.batch(1, false, true)), 100 * kSame);
+}
+
+TEST(Rollout, TheSamplingMaskGoesWithTheAnswer) {
+  for (const SamplingParams& sampling :
+       {SamplingParams{.temperature = 0.7, .top_p = 0.6}, SamplingParams{.temperature = 1.3, .top_k = 5}}) {
+    Case masked(sampling);
+    EXPECT_LT(masked.mismatch(masked.batch(sampling.temperature, true, true)), kSame);
+    EXPECT_GT(masked.mismatch(masked.batch(sampling.temperature, true, false)), 100 * kSame);
+  }
+}
+
+TEST(Rollout, AnAnswerDoesNotDependOnItsNeighbours) {
+  Case both({.temperature = 1});
+  auto engine = RolloutEngine::create(*both.model, both.compute, 1, 100);  // one after another now
+  ASSERT_TRUE(engine.ok());
+  for (std::size_t i = 0; i < both.rollouts.size(); ++i) {
+    const Rollout& rollout = both.rollouts[i];
+    const RolloutRequest request{std::span(rollout.tokens).first(static_cast<std::size_t>(rollout.prompt_tokens)),
+                                 {.temperature = 1, .seed = i + 1},
+                                 20,
+                                 Trace::yes};
+    const auto alone = (*engine)->run(std::span(&request, 1), tiny_data().encoder->eos(), nullptr);
+    ASSERT_TRUE(alone.ok());
+    EXPECT_EQ((*alone)[0].tokens, rollout.tokens);
+    EXPECT_EQ((*alone)[0].log_probabilities, rollout.log_probabilities);
+  }
+}
+
+// Gradients of another loss: a slope of -1 / n is cross-entropy, and with temperature and mask it is what differences
+// say.
+TEST(RowLoss, GradientsFollowTheSlope) {
+  Case masked({.temperature = 0.7, .top_p = 0.9});
+  const auto gradients = [&](const TrainingBatch& batch, const TrainingLosses& losses) {
+    std::fill(masked.model->gradients().begin(), masked.model->gradients().end(), 0.0f);
+    masked.model->forward_backward(batch, losses);
+    return std::vector<float>(masked.model->gradients().begin(), masked.model->gradients().end());
+  };
+  const TrainingBatch plain = masked.batch(1, true, false);
+  double counted = 0;
+  for (const std::int32_t target : plain.targets) counted += target >= 0;
+  const auto a = gradients(plain, {});
+  const auto b = gradients(plain, {.slope = [&](std::size_t, double) { return -1 / counted; }});
+  double worst = 0, largest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    worst = std::max(worst, static_cast<double>(std::abs(a[i] - b[i])));
+    largest = std::max(largest, static_cast<double>(std::abs(a[i])));
+  }
+  EXPECT_LT(worst, 1e-5 * largest);
+
+  const TrainingBatch batch = masked.batch(0.7, true, true);
+  // L = sum over rows of c_t ln p_t with c_t = +-1.
+  const auto weight = [](std::size_t t) { return t % 3 == 0 ? -1.0 : 1.0; };
+  const auto g = gradients(batch, {.slope = [&](std::size_t t, double) { return weight(t); }});
+  const auto loss = [&] {
+    masked.model->parameters_changed();
+    const std::vector<float> nll = masked.model->negative_log_likelihoods(batch);
+    double sum = 0;
+    for (std::size_t t = 0; t < nll.size(); ++t)
+      if (batch.targets[t] >= 0) sum -= weight(t) * static_cast<double>(nll[t]);
+    return sum;
+  };
+  int checked = 0;
+  for (const ParameterSlot& slot : masked.model->slots()) {
+    if (!slot.trained || slot.tensor.role == TensorRole::expert_gate) continue;
+    const auto begin = static_cast<std::size_t>(slot.offset);
+    std::size_t at = begin;  // the steepest parameter of the tensor
+    for (std::size_t i = begin; i < begin + static_cast<std::size_t>(slot.tensor.elements()); ++i)
+      if (std::abs(g[i]) > std::abs(g[at])) at = i;
+    float& parameter = masked.model->parameters()[at];
+    const float old = parameter;
+    constexpr float kStep = 2e-3f;
+    parameter = old + kStep;
+    const double above = loss();
+    parameter = old - kStep;
+    const double below = loss();
+    parameter = old;
+    const double difference = (above - below) / (2 * static_cast<double>(kStep));
+    EXPECT_NEAR(static_cast<double>(g[at]), difference, 0.02 * std::abs(difference) + 0.02) << slot.tensor.name;
+    ++checked;
+  }
+  EXPECT_GT(checked, 10);
+}
+
+// --- stages ----------------------------------------------------------------------------------------------------------
+
+// An untrained model writes letters of many scripts: the share of the question's own is a reward that differs.
+constexpr const char* kStage =
+    "kind = \"grpo\"\nsteps = 6\nquestions = 3\ngroup = 4\nanswer_tokens = 16\nupdates = 2\nkl_weight = 0.05\n"
+    "reference_steps = 3\noff_policy_limit = 0.5\nreward_language = 1.0\nlearning_rate = 0.01\ntop_p = 0.95\n";
+
+Recipe tiny_stage(const std::filesystem::path& folder, const std::string& run, const std::string& stage) {
+  std::string text = tiny_recipe(run, stage);
+  text.replace(text.find("drills = 1, "), 12, "");
+  auto recipe = parse_recipe(text, folder / "tiny.toml");
+  EXPECT_TRUE(recipe.ok()) << (recipe.ok() ? "" : recipe.error().message);
+  return std::move(recipe).value();
+}
+
+std::string final_model(const std::filesystem::path& folder) {
+  return bytes_of(folder / "model" / "model.safetensors");
+}
+
+TrainingOptions options_of(bool resume, int threads) {
+  TrainingOptions options;
+  options.resume = resume;
+  options.threads = threads;
+  return options;
+}
+
+TEST(Reinforcement, KilledAtAnyMomentItGoesOnToTheSameBits) {
+  TemporaryFolder whole;
+  const auto summary = run_training(tiny_stage(whole.path(), "", kStage), options_of(false, 1));
+  ASSERT_TRUE(summary.ok()) << summary.error().message;
+  const auto steps = read_metrics(whole.path() / "work/metrics.jsonl");
+  ASSERT_TRUE(steps.ok());
+  ASSERT_EQ(steps->size(), 6u);
+  EXPECT_GT(steps->front().reinforcement->groups_kept, 1);
+  EXPECT_GT(steps->back().reinforcement->kl, 0);
+
+  for (const std::size_t kill_after : {1u, 4u}) {
+    TemporaryFolder folder;
+    const Recipe recipe = tiny_stage(folder.path(), "checkpoint_steps = 1\n", kStage);
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      (void)run_training(recipe, options_of(false, 1)).ok();
+      _exit(0);
+    }
+    for (int wait = 0; wait < 2000; ++wait) {  // 20 s at most
+      const auto done = read_metrics(recipe.work / "metrics.jsonl");
+      if (done.ok() && done->size() >= kill_after) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    const auto resumed = run_training(recipe, options_of(true, 1));
+    ASSERT_TRUE(resumed.ok()) << resumed.error().message;
+    EXPECT_EQ(final_model(folder.path()), final_model(whole.path())) << "killed after step " << kill_after;
+  }
+}
+
+TEST(Reinforcement, StopsWhenAskedWithWhatIsDone) {
+  TemporaryFolder folder;
+  CancelFlag cancel;
+  cancel.request();
+  TrainingOptions options = options_of(false, 2);
+  options.cancel = &cancel;
+  const Recipe recipe = tiny_stage(folder.path(), "", kStage);
+  const auto stopped = run_training(recipe, options);
+  ASSERT_FALSE(stopped.ok());
+  EXPECT_EQ(stopped.error().kind, ErrorKind::cancelled);
+  EXPECT_NE(stopped.error().message.find("--resume"), std::string::npos);
+  EXPECT_TRUE(run_training(recipe, options_of(true, 2)).ok());
+}
+
+TEST(Reinforcement, RaisesTheReward) {
+  TemporaryFolder folder;
+  std::string stage = kStage;
+  stage.replace(stage.find("steps = 6"), 9, "steps = 20");
+  stage.replace(stage.find("questions = 3"), 13, "questions = 6");
+  const auto summary = run_training(tiny_stage(folder.path(), "", stage), options_of(false, 2));
+  ASSERT_TRUE(summary.ok()) << summary.error().message;
+  const auto steps = read_metrics(folder.path() / "work/metrics.jsonl");
+  ASSERT_TRUE(steps.ok());
+  const auto mean = [&](std::size_t begin) {
+    double sum = 0;
+    for (std::size_t i = begin; i < begin + 3; ++i) sum += (*steps)[i].reinforcement->reward / 3;
+    return sum;
+  };
+  EXPECT_GT(mean(17), mean(0) + 0.05);  // it reaches 1
+}
+
+TEST(Reinforcement, AConstantRewardIsOneLine) {
+  TemporaryFolder folder;
+  std::string stage = kStage;
+  stage.replace(stage.find("reward_language = 1.0"), 21, "reward_language = 0.0");
+  const auto summary = run_training(tiny_stage(folder.path(), "", stage), options_of(false, 2));
+  ASSERT_FALSE(summary.ok());
+  EXPECT_NE(summary.error().message.find("expected answers of different worth, found all 9 groups of 4 alike"),
+            std::string::npos)
+      << summary.error().message;
+}
+
+TEST(Reinforcement, SourcesWithoutQuestionsAreRefused) {
+  const auto recipe = parse_recipe(tiny_recipe("", kStage), "/tmp/tiny.toml");
+  ASSERT_FALSE(recipe.ok());
+  EXPECT_NE(recipe.error().message.find("expected sources of questions, found drills"), std::string::npos)
+      << recipe.error().message;
+}
+
+}  // namespace
+}  // namespace hadal
