@@ -180,7 +180,7 @@ TEST(RowLoss, GradientsFollowTheSlope) {
 
 // --- stages ----------------------------------------------------------------------------------------------------------
 
-// An untrained model writes letters of many scripts: the share of the question's own is a reward that differs.
+// An untrained model writes letters of two scripts: the share of the question's own is a reward that differs.
 constexpr const char* kStage =
     "kind = \"grpo\"\nsteps = 6\nquestions = 3\ngroup = 4\nanswer_tokens = 16\nupdates = 2\nkl_weight = 0.05\n"
     "reference_steps = 3\noff_policy_limit = 0.5\nreward_language = 1.0\nlearning_rate = 0.01\ntop_p = 0.95\n";
@@ -188,6 +188,7 @@ constexpr const char* kStage =
 Recipe tiny_stage(const std::filesystem::path& folder, const std::string& run, const std::string& stage) {
   std::string text = tiny_recipe(run, stage);
   text.replace(text.find("drills = 1, "), 12, "");
+  text.replace(text.find("\"de\""), 4, "\"ru\"");
   auto recipe = parse_recipe(text, folder / "tiny.toml");
   EXPECT_TRUE(recipe.ok()) << (recipe.ok() ? "" : recipe.error().message);
   return std::move(recipe).value();
@@ -264,7 +265,7 @@ TEST(Reinforcement, RaisesTheReward) {
     for (std::size_t i = begin; i < begin + 3; ++i) sum += (*steps)[i].reinforcement->reward / 3;
     return sum;
   };
-  EXPECT_GT(mean(17), mean(0) + 0.05);  // it reaches 1
+  EXPECT_GT(mean(17), mean(0) + 0.1) << mean(0);
 }
 
 TEST(Reinforcement, AConstantRewardIsOneLine) {
