@@ -17,6 +17,7 @@
 #include "base/progress.h"
 #include "chat/model_files.h"
 #include "cli/shared_options.h"
+#include "cli/text_tokens.h"
 #include "engine/scorer.h"
 #include "spec/checkpoint.h"
 #include "text/tokenizer.h"
@@ -24,7 +25,6 @@
 namespace hadal {
 namespace {
 
-constexpr std::uint64_t kMaxTextBytes = 1u << 30;
 constexpr int kPassTokens = 512;       // rows of one forward pass, as in logits
 constexpr int kDefaultContext = 4096;  // attention's cost grows with it, what it gains hardly
 
@@ -49,18 +49,6 @@ Result<int> choose_context(const PerplexityOptions& options, const ModelConfig& 
     return Error{ErrorKind::invalid, fmt::format("--context: expected at most {} (the model's context), found {}",
                                                  config.max_position_embeddings, options.context)};
   return options.context;
-}
-
-Result<std::vector<TokenId>> read_text_tokens(const std::string& path, const Tokenizer& tokenizer,
-                                              const ModelConfig& config) {
-  HADAL_ASSIGN(const std::string text, read_text_file(path, kMaxTextBytes));
-  HADAL_RETURN_IF_ERROR(check_utf8(path, text));
-  std::vector<TokenId> tokens = tokenizer.encode(text, SpecialTokens::plain);
-  for (const TokenId token : tokens)
-    if (index(token) >= config.vocab_size)
-      return Error{ErrorKind::invalid, fmt::format("tokenizer.json: expected ids below {} (vocab_size), found {}",
-                                                   config.vocab_size, index(token))};
-  return tokens;
 }
 
 Result<std::vector<double>> score_text(const WeightModel& model, std::span<const TokenId> tokens,

@@ -17,7 +17,9 @@
 #include "base/thread_pool.h"
 #include "chat/model_files.h"
 #include "cli/gguf_vocabulary_keys.h"
+#include "cli/importance.h"
 #include "cli/shared_options.h"
+#include "cli/text_tokens.h"
 #include "formats/quantiser.h"
 #include "spec/gguf_export.h"
 
@@ -33,10 +35,11 @@ constexpr const char* kExamples =
     "\nExamples:\n"
     "  hadal quantize DIR model.gguf --type q4_k\n"
     "  hadal quantize deepseek-ai/DeepSeek-V2-Lite-Chat lite.gguf --type q8_0\n"
+    "  hadal quantize DIR small.gguf --type q2_k --importance text.txt   errors weighed by what the model sees there\n"
     "  hadal quantize big.gguf small.gguf --type q4_k --json\n";
 
 struct QuantizeOptions {
-  std::string model, out, type = "q4_k";
+  std::string model, out, type = "q4_k", importance;  // importance: a text
   int threads = 0;
   bool json = false;
 };
@@ -67,8 +70,8 @@ void add_errors(std::span<const float> values, std::span<const float> found, Err
 
 class Quantizer {
  public:
-  Quantizer(const Checkpoint& checkpoint, ThreadPool& pool, const CancelFlag& cancel)
-      : checkpoint_(checkpoint), config_(checkpoint.config), pool_(pool), cancel_(cancel) {}
+  Quantizer(const Checkpoint& checkpoint, ThreadPool& pool, const CancelFlag& cancel, const Importance* importance)
+      : checkpoint_(checkpoint), config_(checkpoint.config), pool_(pool), cancel_(cancel), importance_(importance) {}
 
   // Rows of one matrix in chunks, each thread its own; the file gets them in order.
   Status write(const GgufTensor& t, GgufWriter& writer, Progress& bar, std::uint64_t& done) {
@@ -104,12 +107,15 @@ class Quantizer {
   Status write_matrix(const GgufTensor& t, const TensorSpec& spec, GgufWriter& writer) {
     HADAL_ASSIGN(const TensorReader reader, TensorReader::open(*checkpoint_.tensors, spec, config_));
     const std::int64_t rows = spec.shape.size() == 1 ? 1 : reader.rows(), width = spec.shape.back();
-    return write_rows(t, spec.name, rows, width, writer, [&](std::int64_t row, float* out) {
-      if (spec.shape.size() == 1)
-        reader.read(0, width, out);
-      else
-        reader.read(source_row(t, row), 1, out);
-    });
+    return write_rows(
+        t, spec.name, rows, width, writer,
+        [&](std::int64_t row, float* out) {
+          if (spec.shape.size() == 1)
+            reader.read(0, width, out);
+          else
+            reader.read(source_row(t, row), 1, out);
+        },
+        importance_ ? importance_->of(spec) : std::vector<float>());
   }
 
   // kv_b by halves: keys of a head transposed, values as they are.
@@ -134,7 +140,7 @@ class Quantizer {
 
   template <class Read>
   Status write_rows(const GgufTensor& t, const std::string& name, std::int64_t rows, std::int64_t width,
-                    GgufWriter& writer, Read read) {
+                    GgufWriter& writer, Read read, const std::vector<float>& importance = {}) {
     const DType dtype = t.declaration.dtype;
     const std::int64_t step = std::max<std::int64_t>(1, kChunkValues / width);
     const std::size_t row_bytes = size_bytes(dtype, static_cast<std::size_t>(width));
@@ -154,7 +160,7 @@ class Quantizer {
             bad = Error{ErrorKind::invalid, fmt::format("{}: tensor {}: expected finite values, found {} at [{}, {}]",
                                                         checkpoint_.tensors->subject(), name, values[i], first + r, i)};
           std::byte* to = bytes.data() + static_cast<std::size_t>(r) * row_bytes;
-          quantise(dtype, values.data(), values.size(), nullptr, to);
+          quantise(dtype, values.data(), values.size(), importance.empty() ? nullptr : importance.data(), to);
           convert_to_f32(dtype, to, values.size(), back.data());
           add_errors(values, back, sums);
           sums.values += values.size();
@@ -178,6 +184,7 @@ class Quantizer {
   const ModelConfig& config_;
   ThreadPool& pool_;
   const CancelFlag& cancel_;
+  const Importance* importance_;  // null: all errors weigh alike
   std::map<DType, ErrorSums> errors_;
 };
 
@@ -207,6 +214,15 @@ void report(const QuantizeOptions& options, const std::map<DType, ErrorSums>& er
   write_out(fmt::format("{}: {:.0f} MB of source a second\n", options.out, source_bytes / seconds * 1e-6));
 }
 
+Result<Importance> measure_importance(const QuantizeOptions& options) {
+  HADAL_ASSIGN(const WeightModel model, open_weights(options.model, Arithmetic::fast, options.threads));
+  HADAL_ASSIGN(const Tokenizer tokenizer, open_tokenizer(model.location.path));
+  HADAL_ASSIGN(const std::vector<TokenId> tokens, read_text_tokens(options.importance, tokenizer, model.config()));
+  if (tokens.empty())
+    return Error{ErrorKind::invalid, fmt::format("{}: expected a text, found nothing", options.importance)};
+  return Importance::measure(model, tokens, ProgressSink::to(stderr));
+}
+
 Status run_quantize(const QuantizeOptions& options) {
   const auto type = weight_dtype_of(options.type);
   if (!type || !can_quantise(*type))
@@ -225,13 +241,17 @@ Status run_quantize(const QuantizeOptions& options) {
     for (const std::int64_t d : t.declaration.shape) values *= static_cast<std::uint64_t>(d);
     total += values;
   }
+  std::optional<Importance> importance;
+  if (!options.importance.empty()) {
+    HADAL_ASSIGN(importance, measure_importance(options));
+  }
   CancelFlag cancel;
   const InterruptGuard guard(cancel);
   const Stopwatch watch;
   HADAL_ASSIGN(GgufWriter writer, GgufWriter::create(options.out, keys, std::move(declarations)));
   Progress bar(ProgressSink::to(stderr), fmt::format("quantizing to {}", options.type), total);
   ThreadPool pool(options.threads);
-  Quantizer quantizer(checkpoint, pool, cancel);
+  Quantizer quantizer(checkpoint, pool, cancel, importance ? &*importance : nullptr);
   for (const GgufTensor& t : tensors) HADAL_RETURN_IF_ERROR(quantizer.write(t, writer, bar, done));
   HADAL_RETURN_IF_ERROR(writer.commit());
   bar.finish();
@@ -248,6 +268,7 @@ void add_quantize_command(CLI::App& app, CommandResult& result) {
   command->add_option("MODEL", options->model, "A directory, a .gguf file, an id or a built-in name")->required();
   command->add_option("OUT", options->out, "The .gguf file to write")->required();
   command->add_option("--type", options->type, "Of the matrices: " + quantisable_types())->capture_default_str();
+  command->add_option("--importance", options->importance, "A text: errors weigh as much as what meets them there");
   command->add_option("--threads", options->threads, "Threads; 0 takes all")->check(CLI::Range(0, 1024));
   command->add_flag("--json", options->json, "One JSON object");
   command->callback([options, &result] { result.status = run_quantize(*options); });

@@ -28,6 +28,7 @@ struct Transformer::Impl {
 
   BlockActivations activations;  // one for all layers
   FloatBuffer stream_TD[2], rope_TR, head_RD, head_scale_R;
+  BlockObserver observer;
 };
 
 Transformer::Transformer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -46,7 +47,8 @@ Result<std::unique_ptr<Transformer>> Transformer::load(const ModelConfig& config
                                           .stream_TD = {},
                                           .rope_TR = {},
                                           .head_RD = {},
-                                          .head_scale_R = {}});
+                                          .head_scale_R = {},
+                                          .observer = nullptr});
   return std::unique_ptr<Transformer>(new Transformer(std::move(impl)));
 }
 
@@ -58,6 +60,10 @@ const Compute& Transformer::compute() const {
 }
 std::size_t Transformer::weight_bytes() const {
   return impl_->weights.bytes();
+}
+
+void Transformer::observe(BlockObserver observer) {
+  impl_->observer = std::move(observer);
 }
 
 LatentLayout Transformer::latent_layout() const {
@@ -101,6 +107,7 @@ void Transformer::forward(const ForwardBatch& batch, const LatentStore& store, s
   for (int layer = 0; layer < c.num_hidden_layers; ++layer) {
     block_forward(pass, layer, m.weights.blocks[static_cast<std::size_t>(layer)], x, next, m.activations);
     std::swap(x, next);
+    if (m.observer) m.observer(layer, rows, m.activations);
     if (routes && m.weights.blocks[static_cast<std::size_t>(layer)].moe)
       routes->experts.insert(routes->experts.end(), m.activations.ffn.chosen_TK.begin(),
                              m.activations.ffn.chosen_TK.end());

@@ -29,7 +29,8 @@ inline constexpr int kPageTokens = 64;  // rows of a latent page: what block-wis
 // Where the latents of cached tokens lie. The memory belongs to the engine's cache (or to the trainer's batch).
 // Row of (layer, page, slot): data + layer * layer_stride_bytes + page * page_stride_bytes + slot * row_bytes.
 // A row holds latent_row_width() elements, float in exact arithmetic, bf16 in fast: the normalised latent [C], then the
-// rotated shared key [R]; or, with grouped queries, for each of G heads its value [W], then its rotated key [W]. Every row starts 64-byte aligned.
+// rotated shared key [R]; or, with grouped queries, for each of G heads its value [W], then its rotated key [W]. Every
+// row starts 64-byte aligned.
 struct LatentStore {
   std::byte* data = nullptr;
   std::size_t layer_stride_bytes = 0, page_stride_bytes = 0, row_bytes = 0;
@@ -78,6 +79,10 @@ struct WeightSource {
   std::function<std::optional<TensorView>(const TensorSpec& tensor)> stored = nullptr;
 };
 
+struct BlockActivations;
+// Sees what a block leaves behind (model/block.h), before the next one overwrites it.
+using BlockObserver = std::function<void(int layer, int rows, const BlockActivations& activations)>;
+
 class Transformer {
  public:
   // Reads every weight once, packing in parallel, but for those that stay where they are stored.
@@ -97,6 +102,9 @@ class Transformer {
   // `routes`, when given, is resized to moe layers * T * K and filled.
   void forward(const ForwardBatch& batch, const LatentStore& store, std::span<float> logits,
                RouteLog* routes = nullptr);
+
+  // Called for each block of each forward pass from now on; null: no more.
+  void observe(BlockObserver observer);
 
   struct Impl;
 

@@ -61,6 +61,28 @@ TEST(Quantize, AnswersStayThoseOfTheModel) {
   EXPECT_EQ(ids(file), ids(testing::babbler()));  // the vocabulary came along
 }
 
+// SmolLM2 in two bits, weighed by what it sees in a text, foresees another text better. Measured: 2.28 nats
+// against 3.94.
+TEST(Quantize, ImportanceKeepsMoreOfTheModel) {
+  TempDir dir;
+  const fs::path folder = fs::path(HADAL_GOLDENS) / "smollm2";
+  const std::string source = (folder / "SmolLM2-135M-Instruct.Q4_1.gguf").string();
+  const auto nll = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> command{"quantize", source, dir / "m.gguf", "--type", "q2_k"};
+    command.insert(command.end(), more.begin(), more.end());
+    const Outcome outcome = run_hadal(command);
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    const Outcome scored = run_hadal({"perplexity", dir / "m.gguf", (folder / "code.txt").string(), "--json"});
+    return parse_json(scored.out, "stdout")->at("mean_nll").get<double>();
+  };
+  EXPECT_LT(nll({"--importance", (folder / "english.txt").string()}), nll({}) - 0.5);
+
+  const Outcome absent = run_hadal({"quantize", source, dir / "x.gguf", "--importance", dir / "absent.txt"});
+  EXPECT_NE(absent.status, 0);
+  EXPECT_NE(absent.err.find("absent.txt"), std::string::npos) << absent.err;
+  EXPECT_FALSE(fs::exists(dir / "x.gguf"));
+}
+
 TEST(Quantize, RefusesTypesAndModelsByName) {
   TempDir dir;
   expect_refused(run_hadal({"quantize", golden("v3"), dir / "x.gguf", "--type", "q9_9"}), kWorldWasWrong,
