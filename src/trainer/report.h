@@ -10,10 +10,17 @@
 
 namespace hadal {
 
-// `<work>/report.html` from `<work>/metrics.jsonl`.
+// A held-out question's greedy answer, as `<work>/answers/step-N.jsonl` keeps it.
+struct SampleAnswer {
+  std::string task, question, reasoning, answer;
+  bool right = false;
+};
+
+// `<work>/report.html` from `<work>/metrics.jsonl`, and the first and last of `<work>/answers`.
 Status write_report(const Recipe& recipe, const ModelConfig& config);
 
 // The page; no scripts, nothing loaded from elsewhere, every text escaped.
-std::string report_html(const Recipe& recipe, const ModelConfig& config, const std::vector<StepMetrics>& steps);
+std::string report_html(const Recipe& recipe, const ModelConfig& config, const std::vector<StepMetrics>& steps,
+                        const std::vector<SampleAnswer>& before = {}, const std::vector<SampleAnswer>& after = {});
 
 }  // namespace hadal

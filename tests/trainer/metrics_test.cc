@@ -82,6 +82,41 @@ TEST(Report, CurvesPassOverWhatIsNotFinite) {
   const std::string html = report_html(recipe, *config, steps);
   EXPECT_EQ(html.find("nan"), std::string::npos);
   EXPECT_NE(report_html(recipe, *config, {}).find("no data"), std::string::npos);
+  EXPECT_EQ(report_html(recipe, *config, {}).find("Reinforcement"), std::string::npos);
+}
+
+// A step of reinforcement is read back as it was written, and the report shows what it changed.
+TEST(Report, ShowsWhatReinforcementChanged) {
+  TemporaryFolder folder;
+  const Recipe recipe = tiny(folder.path(), "", "steps = 1\n");
+  const auto config = recipe_model_config(recipe, {420, TokenId{0}, TokenId{1}});
+  ASSERT_TRUE(config.ok());
+  auto log = MetricsLog::open(folder.path() / "metrics.jsonl", 0);
+  ASSERT_TRUE(log.ok());
+  StepMetrics m{.step = 1, .tokens = 10, .stage = "grpo"};
+  m.reinforcement.emplace();
+  m.reinforcement->groups_tried = 3;
+  m.reinforcement->reward = 0.75;
+  m.reinforcement->held_out_accuracy = {{"gcd", 0.25}};
+  ASSERT_TRUE(log->append(m).ok());
+  m.step = 2;
+  m.reinforcement->held_out_accuracy = {{"gcd", 0.5}};
+  ASSERT_TRUE(log->append(m).ok());
+  const auto steps = read_metrics(folder.path() / "metrics.jsonl");
+  ASSERT_TRUE(steps.ok());
+  ASSERT_EQ(steps->size(), 2u);
+  EXPECT_EQ((*steps)[1].reinforcement->reward, 0.75);
+  EXPECT_EQ((*steps)[1].reinforcement->groups_tried, 3);
+  EXPECT_EQ((*steps)[1].reinforcement->held_out_accuracy.at("gcd"), 0.5);
+
+  const std::vector<SampleAnswer> before{{"gcd", "Of <4> and 6?", "4", "4", false}, {"lcm", "Same?", "", "1", true}};
+  const std::vector<SampleAnswer> after{{"gcd", "Of <4> and 6?", "6/4=1r2", "2", true},
+                                        {"lcm", "Same?", "", "1", true}};
+  const std::string html = report_html(recipe, *config, *steps, before, after);
+  EXPECT_NE(html.find("<th>gcd</th><td>25.0</td><td>50.0</td>"), std::string::npos);
+  EXPECT_NE(html.find("Of &lt;4&gt; and 6?"), std::string::npos);
+  EXPECT_NE(html.find("6/4=1r2"), std::string::npos);
+  EXPECT_EQ(html.find("Same?"), std::string::npos);  // nothing changed there
 }
 
 }  // namespace
