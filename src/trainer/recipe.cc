@@ -129,6 +129,7 @@ GrpoRecipe parse_grpo(RecipeTable& table) {
   g.replay_routes = table.flag("replay_routes", true);
   g.replay_mask = table.flag("replay_mask", true);
   g.adaptive = table.flag("adaptive", true);
+  g.keep = count("keep", g.keep, 1 << 12);
   return g;
 }
 
@@ -156,12 +157,12 @@ Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subj
                                 const std::vector<SourceRecipe>& sources) {
   RecipeTable table(toml, subject);
   StageRecipe stage;
-  constexpr std::string_view kKinds[] = {"pretrain", "sft", "grpo"};
+  constexpr std::string_view kKinds[] = {"pretrain", "sft", "grpo", "rejection"};
   const int kind = table.choice("kind", 0, {std::begin(kKinds), std::end(kKinds)});
   stage.kind = static_cast<StageKind>(kind);
   stage.name = table.text("name", std::string(kKinds[kind]));
-  if (stage.kind == StageKind::grpo)
-    stage.grpo = parse_grpo(table);
+  if (stage.samples())
+    stage.grpo = parse_grpo(table), stage.train_on = TrainOn::answers;
   else
     stage.train_on = static_cast<TrainOn>(table.choice("train_on", kind, {"all", "answers"}));
   stage.steps = table.integer("steps", 0, 0, kMany);
@@ -178,7 +179,7 @@ Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subj
   const Status mixture = parse_mixture(table, sources, stage);
   HADAL_RETURN_IF_ERROR(table.finish());
   HADAL_RETURN_IF_ERROR(mixture);
-  if (stage.kind == StageKind::grpo) HADAL_RETURN_IF_ERROR(check_questions(table, sources, stage));
+  if (stage.samples()) HADAL_RETURN_IF_ERROR(check_questions(table, sources, stage));
   if (stage.steps == 0 && stage.tokens == 0 && stage.minutes == 0)
     return Error{ErrorKind::invalid, subject + ": expected steps, tokens or minutes, found none"};
   return stage;

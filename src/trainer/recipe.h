@@ -50,7 +50,12 @@ bool asks_questions(const SourceRecipe& source);
 
 enum class OptimizerKind { adamw, muon };
 enum class ScheduleKind { constant, linear, cosine, wsd };
-enum class StageKind { pretrain, sft, grpo };
+enum class StageKind {
+  pretrain,
+  sft,
+  grpo,
+  rejection,  // samples answers, keeps right ones, and is fine-tuned on them
+};
 enum class TrainOn { all, answers };  // targets: every token, or reasoning and answer only
 
 struct OptimizerRecipe {
@@ -71,7 +76,8 @@ struct ScheduleRecipe {
   double final_ratio = 0.0;  // of the peak, at the end
 };
 
-// Of a stage of kind "grpo"; defaults are R1-Zero's where a small model can follow it (MODELS.md 11.5, 11.6).
+// Of stages of kind "grpo" and "rejection"; defaults are R1-Zero's where a small model can follow it
+// (MODELS.md 11.5, 11.6).
 struct GrpoRecipe {
   int questions = 32, group = 16;  // a step: groups that teach, answers of each
   int rounds = 3;                  // how often questions are asked for those whose answers were all worth the same
@@ -84,6 +90,7 @@ struct GrpoRecipe {
   RewardWeights rewards;
   bool replay_routes = true, replay_mask = true;
   bool adaptive = true;  // sources by their measured accuracy
+  int keep = 1;          // rejection: right answers of a question that are learned, the shortest
 };
 
 struct StageRecipe {
@@ -102,6 +109,8 @@ struct StageRecipe {
   GrpoRecipe grpo;
   double balance_rate = 0.001;  // gamma of MODELS.md 11.2
   double sequence_balance_alpha = 1e-4, mtp_weight = 0;
+
+  bool samples() const { return kind == StageKind::grpo || kind == StageKind::rejection; }
 };
 
 struct Recipe {

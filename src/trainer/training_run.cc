@@ -202,7 +202,7 @@ class TrainingRun {
 
   Result<TrainingSummary> dry_run() {
     for (const StageRecipe& stage : recipe_.stages) {
-      if (stage.kind == StageKind::grpo) {
+      if (stage.samples()) {
         HADAL_RETURN_IF_ERROR(open_reinforcement(stage));
         continue;
       }
@@ -220,6 +220,7 @@ class TrainingRun {
     counters_.stage_steps = counters_.stage_tokens = 0;
     counters_.stage_seconds = 0;
     counters_.batches.progress = 0;
+    counters_.kept = {};
     counters_.curriculum = {};
     reference_.clear();
   }
@@ -234,6 +235,9 @@ class TrainingRun {
     std::unique_ptr<ReinforcementStage> reinforcement;
     if (stage.kind == StageKind::grpo) {
       HADAL_ASSIGN(reinforcement, open_reinforcement(stage));
+    } else if (stage.kind == StageKind::rejection) {
+      HADAL_RETURN_IF_ERROR(open_kept(stage));
+      stream = std::make_unique<BatchStream>(mixture_of_kept(stage), counters_.kept);
     } else {
       stream = std::make_unique<BatchStream>(mixture_of(stage), counters_.batches);
     }
@@ -278,7 +282,7 @@ class TrainingRun {
     update_router_bias(model_->slots(), result.expert_load, stage.balance_rate, model_->parameters());
     model_->parameters_changed();
 
-    counters_.batches = stream.state();
+    (stage.kind == StageKind::rejection ? counters_.kept : counters_.batches) = stream.state();
     StepMetrics m{.stage = stage.name,
                   .loss = result.loss,
                   .balance_loss = result.balance_loss,
@@ -324,6 +328,49 @@ class TrainingRun {
                                        .seed = recipe_.seed + 7919 * static_cast<std::uint64_t>(counters_.stage + 1),
                                        .cancel = options_.cancel},
                                       reference_);
+  }
+
+  // The answers that a stage of rejection sampling is fine-tuned on: a file of conversations, made once.
+  Status open_kept(const StageRecipe& stage) {
+    const std::filesystem::path file = recipe_.work / (stage.name + ".jsonl");
+    std::error_code none;
+    if (counters_.stage_steps == 0 || !std::filesystem::exists(file, none)) {
+      HADAL_ASSIGN(const auto reinforcement, open_reinforcement(stage));
+      Progress bar(options_.progress, stage.name + ": answers", static_cast<std::uint64_t>(stage.grpo.questions));
+      HADAL_ASSIGN(const std::vector<ReinforcementStage::Kept> kept,
+                   reinforcement->right_answers([&](int asked, std::size_t count) {
+                     bar.update(static_cast<std::uint64_t>(asked), fmt::format("{} kept", count));
+                   }));
+      bar.finish();
+      if (kept.empty())
+        return Error{ErrorKind::invalid,
+                     fmt::format("stage {}: expected right answers among those to {} questions, found none", stage.name,
+                                 stage.grpo.questions)};
+      std::string lines;
+      for (const ReinforcementStage::Kept& k : kept)
+        lines += Json{{"messages",
+                       {{{"role", "user"}, {"content", k.question}},
+                        {{"role", "assistant"}, {"content", k.answer}, {"reasoning_content", k.reasoning}}}}}
+                     .dump(-1, ' ', false, Json::error_handler_t::replace) +
+                 "\n";
+      HADAL_RETURN_IF_ERROR(write_file_atomically(file, lines));
+      say(fmt::format("stage {}: {} right answers to {} questions in {}", stage.name, kept.size(), stage.grpo.questions,
+                      file.string()));
+    }
+    SourceRecipe source;
+    source.name = stage.name;
+    source.kind = SourceKind::conversations;
+    source.paths = {file};
+    kept_.clear();
+    HADAL_ASSIGN(auto opened, open_source(source, recipe_.seed, filter_));
+    kept_.push_back(std::move(opened));
+    return Done{};
+  }
+  Mixture mixture_of_kept(const StageRecipe& stage) const {
+    Mixture mixture = mixture_of(stage);
+    mixture.sources = kept_;
+    mixture.weights = mixture.weights_at_end = {1.0};
+    return mixture;
   }
 
   Status reinforce_step(const StageRecipe& stage, Optimizer& optimizer, ReinforcementStage& reinforcement,
@@ -454,6 +501,7 @@ class TrainingRun {
   Compute compute_;
   QuestionFilter filter_;
   std::vector<std::unique_ptr<DataSource>> sources_;
+  std::vector<std::unique_ptr<DataSource>> kept_;  // of a stage of rejection sampling
   TokenizerFiles tokenizer_;
   std::unique_ptr<ExampleEncoder> encoder_;
   HeldOut held_out_;

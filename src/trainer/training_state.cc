@@ -29,6 +29,9 @@ Json json_of(const RunCounters& c) {
           {"unpaid_tokens", c.batches.unpaid_tokens},
           {"passed_over", c.batches.passed_over},
           {"progress", c.batches.progress},
+          {"kept_drawn", c.kept.drawn},
+          {"kept_unpaid_tokens", c.kept.unpaid_tokens},
+          {"kept_progress", c.kept.progress},
           {"asked", c.curriculum.drawn},
           {"judged", c.curriculum.judged},
           {"accuracy", c.curriculum.accuracy}};
@@ -49,6 +52,9 @@ Result<RunCounters> counters_of(const Json& json, const std::string& subject) {
     c.batches.unpaid_tokens = json.at("unpaid_tokens").get<std::vector<double>>();
     c.batches.passed_over = json.at("passed_over").get<std::uint64_t>();
     c.batches.progress = json.at("progress").get<double>();
+    c.kept.drawn = json.value("kept_drawn", c.kept.drawn);
+    c.kept.unpaid_tokens = json.value("kept_unpaid_tokens", c.kept.unpaid_tokens);
+    c.kept.progress = json.value("kept_progress", c.kept.progress);
     c.curriculum.drawn = json.value("asked", c.curriculum.drawn);
     c.curriculum.judged = json.value("judged", c.curriculum.judged);
     c.curriculum.accuracy = json.value("accuracy", c.curriculum.accuracy);

@@ -29,6 +29,7 @@ struct RunCounters {
   std::int64_t tokens = 0;   // over all stages
   double seconds = 0;
   BatchState batches;
+  BatchState kept;             // of the answers of the rejection stage under way
   CurriculumState curriculum;  // of the grpo stage under way
 };
 

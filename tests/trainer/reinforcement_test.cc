@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <cmath>
+#include <fstream>
+#include <set>
 #include <thread>
 
 #include "base/rng.h"
@@ -277,6 +279,58 @@ TEST(Reinforcement, AConstantRewardIsOneLine) {
   EXPECT_NE(summary.error().message.find("expected answers of different worth, found all 9 groups of 4 alike"),
             std::string::npos)
       << summary.error().message;
+}
+
+// Twenty questions that a tiny model learns by heart, then a stage that learns from its own right answers.
+Recipe tiny_rejection(const std::filesystem::path& folder, const std::string& run) {
+  std::ofstream tasks(folder / "gcd.jsonl");
+  for (int i = 1; i <= 20; ++i)
+    tasks << R"({"task": "gcd", "question": "Find the Greatest Common Divisor (GCD) of these numbers: )" << 6 * i
+          << R"(, 6. Give only the GCD as your final answer.", "answer": "6", "meta": {"numbers": [)" << 6 * i
+          << ", 6]}}\n";
+  tasks.close();
+  std::string text = tiny_recipe(
+      run,
+      "steps = 150\noptimizer = \"muon\"\nlearning_rate = 0.02\nkind = \"sft\"\n"
+      "[[stage]]\nkind = \"rejection\"\nsteps = 4\nquestions = 40\ngroup = 4\nanswer_tokens = 40\nkeep = 2\n"
+      "batch_tokens = 512\nsequence_tokens = 400\nmixture = { stories = 1 }\n");
+  const std::size_t begin = text.find("kind = \"generator\"\ngenerator = \"word_problems\""),
+                    end = text.find("[[stage]]");
+  text.replace(begin, end - begin, "paths = \"gcd.jsonl\"\n");
+  text.replace(text.find("drills = 1, "), 12, "");
+  auto recipe = parse_recipe(text, folder / "tiny.toml");
+  EXPECT_TRUE(recipe.ok()) << (recipe.ok() ? "" : recipe.error().message);
+  return std::move(recipe).value();
+}
+
+TEST(Rejection, KeepsRightAnswersAndGoesOnToTheSameBits) {
+  TemporaryFolder whole, parts;
+  const auto summary = run_training(tiny_rejection(whole.path(), ""), options_of(false, 1));
+  ASSERT_TRUE(summary.ok()) << summary.error().message;
+  std::ifstream lines(whole.path() / "work/rejection.jsonl");
+  std::set<std::string> seen;
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_TRUE(seen.insert(line).second);
+    EXPECT_NE(line.find("reasoning_content"), std::string::npos);
+  }
+  EXPECT_GT(seen.size(), 2u);
+
+  const Recipe recipe = tiny_rejection(parts.path(), "checkpoint_steps = 1\n");
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    (void)run_training(recipe, options_of(false, 1)).ok();
+    _exit(0);
+  }
+  for (int wait = 0; wait < 6000; ++wait) {
+    const auto done = read_metrics(recipe.work / "metrics.jsonl");
+    if (done.ok() && done->size() >= 152) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  ASSERT_TRUE(run_training(recipe, options_of(true, 1)).ok());
+  EXPECT_EQ(final_model(parts.path()), final_model(whole.path()));
 }
 
 TEST(Reinforcement, SourcesWithoutQuestionsAreRefused) {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <set>
 
 #include "base/clock.h"
 #include "base/rng.h"
@@ -17,6 +19,7 @@ struct ReinforcementStage::Group {
   AskedQuestion question;
   std::vector<Rollout> rollouts;
   std::vector<double> rewards;
+  std::vector<bool> right;
 };
 
 // One answer to learn from.
@@ -209,6 +212,7 @@ Result<std::vector<ReinforcementStage::Group>> ReinforcementStage::ask_round(std
       metrics.answer_tokens += static_cast<double>(rollout.drawn().size());
       metrics.cut += !rollout.ended;
       group.rewards.push_back(reward.total);
+      group.right.push_back(reward.right);
       group.rollouts.push_back(std::move(rollout));
     }
     QuestionPool::record(group.question.source, right / grpo.group, state);
@@ -305,6 +309,40 @@ Result<ReinforcementStep> ReinforcementStage::step(std::int64_t step, Optimizer&
   result.metrics.update_seconds = watch.elapsed().count();
   result.metrics.update_tokens_per_second = static_cast<double>(result.tokens) / result.metrics.update_seconds;
   return result;
+}
+
+Result<std::vector<ReinforcementStage::Kept>> ReinforcementStage::right_answers(
+    const std::function<void(int asked, std::size_t kept)>& progress) {
+  constexpr int kRound = 32;  // questions whose answers lie in memory at once
+  const GrpoRecipe& grpo = setting_.stage.grpo;
+  HADAL_ASSIGN(const std::unique_ptr<RolloutEngine> engine,
+               RolloutEngine::create(setting_.model, setting_.compute, grpo.sequences, setting_.stage.sequence_tokens));
+  std::vector<Kept> kept;
+  std::set<std::pair<std::string, std::string>> seen;  // questions and their reasoning
+  CurriculumState state;
+  ReinforcementMetrics metrics;
+  for (int asked = 0; asked < grpo.questions; asked += kRound) {
+    const int questions = std::min(kRound, grpo.questions - asked);
+    HADAL_ASSIGN(std::vector<Group> groups, ask_round(static_cast<std::size_t>(questions), *engine, state, metrics));
+    for (Group& group : groups) {
+      std::vector<std::size_t> shortest(group.rollouts.size());
+      std::iota(shortest.begin(), shortest.end(), std::size_t{0});
+      std::stable_sort(shortest.begin(), shortest.end(), [&](std::size_t a, std::size_t b) {
+        return group.rollouts[a].tokens.size() < group.rollouts[b].tokens.size();
+      });
+      int taken = 0;
+      for (const std::size_t i : shortest) {
+        if (taken == grpo.keep) break;
+        AnswerText text = read_answer(group.rollouts[i].drawn(), setting_.encoder.tokenizer(), tokens_);
+        const std::string& question = group.question.item.question;
+        if (!group.right[i] || !text.in_form || !seen.insert({question, text.reasoning}).second) continue;
+        kept.push_back({question, std::move(text.reasoning), std::move(text.answer)});
+        ++taken;
+      }
+    }
+    progress(asked + questions, kept.size());
+  }
+  return kept;
 }
 
 Result<std::vector<ReinforcementStage::Answered>> ReinforcementStage::answers(std::span<const TaskItem> items) {

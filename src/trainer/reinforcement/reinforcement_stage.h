@@ -57,6 +57,13 @@ class ReinforcementStage {
   Result<ReinforcementStep> step(std::int64_t step, Optimizer& optimizer, double rate_factor, CurriculumState& state,
                                  const std::function<Status(double loss, double norm)>& check);
 
+  // Rejection sampling: asks grpo.questions questions, and of each keeps the grpo.keep shortest right answers in form,
+  // no reasoning twice. `progress` hears how many were asked.
+  struct Kept {
+    std::string question, reasoning, answer;
+  };
+  Result<std::vector<Kept>> right_answers(const std::function<void(int asked, std::size_t kept)>& progress);
+
   // Greedy answers to `items` (prompts that do not fit are left out): judged, for held-out accuracy.
   struct Answered {
     const TaskItem* item;
