@@ -51,10 +51,10 @@ Status TokenizerBuilder::add_control(const AddedToken& token) {
   if (is_new) {
     if (auto row = new_row(token.id, token.content); !row.ok()) return std::move(row).error();
   } else if (known->second != token.id) {
-    return invalid(fmt::format("{}: \"{}\": expected id {} as elsewhere in the file, found {}", subject_, token.content,
-                               index(known->second), index(token.id)));
+    return invalid(fmt::format("{}: \"{}\": expected id {} as elsewhere in the file, found {}", subject_,
+                               printable(token.content), index(known->second), index(token.id)));
   } else if (tables_->rows[static_cast<std::size_t>(index(token.id))].control) {
-    return invalid(fmt::format("{}: \"{}\" is given twice", subject_, token.content));
+    return invalid(fmt::format("{}: \"{}\" is given twice", subject_, printable(token.content)));
   }
   Tables::Row& row = tables_->rows[static_cast<std::size_t>(index(token.id))];
   row.control = true;

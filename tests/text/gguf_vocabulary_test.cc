@@ -140,6 +140,14 @@ TEST(GgufVocabulary, SpecialTokensAreIdsOfTheVocabulary) {
   }
 }
 
+// Found by the fuzzer: a control token given twice, whose spelling was put into the message as it is.
+TEST(GgufVocabulary, MessagesAreOneLine) {
+  Made made("qwen2", {"a\nb", "a\nb"});
+  made.vocabulary.token_types.assign(258, 1);
+  made.vocabulary.token_types[256] = made.vocabulary.token_types[257] = 3;
+  EXPECT_THAT(made.refused(), testing::AllOf(HasSubstr("a?b"), testing::Not(HasSubstr("\n"))));
+}
+
 TEST(GgufVocabulary, LlamaBeginsWithBosUnlessToldOtherwise) {
   Made made("llama-bpe");
   made.vocabulary.bos = 1;
