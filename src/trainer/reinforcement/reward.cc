@@ -1,11 +1,8 @@
 #include "trainer/reinforcement/reward.h"
 
-#include <unicode/uchar.h>
-#include <unicode/uscript.h>
-#include <unicode/utf8.h>
-
 #include <algorithm>
 
+#include "text/scripts.h"
 #include "trainer/tasks/judge.h"
 
 namespace hadal {
@@ -15,14 +12,6 @@ std::string trimmed(const std::string& text) {
   constexpr std::string_view kWhite = " \t\r\n";
   const std::size_t begin = text.find_first_not_of(kWhite);
   return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(kWhite) - begin + 1);
-}
-
-bool belongs_to(UScriptCode script, std::string_view language) {
-  if (language == "zh") return script == USCRIPT_HAN;
-  if (language == "ja") return script == USCRIPT_HAN || script == USCRIPT_HIRAGANA || script == USCRIPT_KATAKANA;
-  if (language == "ru") return script == USCRIPT_CYRILLIC;
-  if (language == "ar") return script == USCRIPT_ARABIC;
-  return script == USCRIPT_LATIN;
 }
 
 }  // namespace
@@ -52,22 +41,6 @@ Result<Reward> reward_of(const TaskItem& item, const AnswerText& answer, const R
   reward.language = share_of_language(answer.reasoning, item.lang);
   reward.total = weights.right * reward.right + weights.form * reward.in_form + weights.language * reward.language;
   return reward;
-}
-
-double share_of_language(std::string_view text, std::string_view language) {
-  std::int64_t letters = 0, own = 0;
-  const auto size = static_cast<std::int32_t>(std::min<std::size_t>(text.size(), 1 << 24));
-  for (std::int32_t i = 0; i < size;) {
-    UChar32 c = 0;
-    U8_NEXT(text.data(), i, size, c);
-    if (c < 0 || !u_isalpha(c)) continue;
-    UErrorCode status = U_ZERO_ERROR;
-    const UScriptCode script = uscript_getScript(c, &status);
-    if (U_FAILURE(status) || script == USCRIPT_COMMON || script == USCRIPT_INHERITED) continue;
-    ++letters;
-    own += belongs_to(script, language);
-  }
-  return letters == 0 ? 1 : static_cast<double>(own) / static_cast<double>(letters);
 }
 
 }  // namespace hadal

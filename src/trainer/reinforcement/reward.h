@@ -41,8 +41,4 @@ AnswerText read_answer(std::span<const TokenId> drawn, const Tokenizer& tokenize
 // Error: an item that its own rule cannot read.
 Result<Reward> reward_of(const TaskItem& item, const AnswerText& answer, const RewardWeights& weights);
 
-// The share of letters that belong to the script of a language ("zh": Han; "ja": Han and kana; "ru": Cyrillic; "ar":
-// Arabic; others: Latin). 1 where there are no letters.
-double share_of_language(std::string_view text, std::string_view language);
-
 }  // namespace hadal
