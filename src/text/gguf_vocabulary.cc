@@ -22,13 +22,16 @@ constexpr std::string_view kDeepSeekV3[] = {
 // place. Digits go one by one, as in the published tokenizer.json; another program that reads GGUF takes them in runs.
 constexpr std::string_view kDeepSeekLlm[] = {
     R"([\r\n])",
-    "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝ\\x{1F5F}-\\x{1F7D}ᾀ-ᾴᾶ-ᾼ\\x{1FBE}ῂ-ῄῆ-ῌ\\x{1FD0}-\\x{1FD3}\\x{1FD6}-\\x{1FDB}ῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ"
-    "\\x{2126}ℨ\\x{212A}-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+",
+    "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-"
+    "ὗὙὛὝ\\x{1F5F}-\\x{1F7D}ᾀ-ᾴᾶ-ᾼ\\x{1FBE}ῂ-ῄῆ-ῌ\\x{1FD0}-\\x{1FD3}\\x{1FD6}-\\x{1FDB}ῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ"
+    "\\x{2126}ℨ\\x{212A}-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-"
+    "𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+",
     "\\s?[!-/:-~！-／：-～‘-‟　-。]+",
     R"(\s+$)",
     "[一-龥ࠀ-一가-퟿]+",
     kDigits[0]};
-constexpr std::string_view kDeepSeekCoder[] = {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", "[一-龥ࠀ-一가-퟿]+", kDigits[0]};
+constexpr std::string_view kDeepSeekCoder[] = {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", "[一-龥ࠀ-一가-퟿]+",
+                                               kDigits[0]};
 constexpr std::string_view kQwen2[] = {
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"};
 constexpr std::string_view kLlama3[] = {
@@ -61,7 +64,8 @@ enum TokenType : std::int64_t { kNormal = 1, kUnknown, kControl, kUserDefined, k
 
 class GgufVocabularyReader {
  public:
-  GgufVocabularyReader(const GgufVocabulary& vocabulary, std::string_view subject) : v_(vocabulary), builder_(subject) {}
+  GgufVocabularyReader(const GgufVocabulary& vocabulary, std::string_view subject)
+      : v_(vocabulary), builder_(subject) {}
 
   Result<Tokenizer> read() {
     HADAL_ASSIGN(const PreTokenizerKind* kind, find_kind());
@@ -128,16 +132,29 @@ class GgufVocabularyReader {
     return Done{};
   }
 
+  // Without them every text would fall apart into bytes, and no one would say so.
+  Status check_merges() const {
+    if (!v_.merges.empty()) return Done{};
+    for (std::size_t i = 0; i < v_.tokens.size(); ++i) {
+      const bool normal = v_.token_types.empty() || v_.token_types[i] == kNormal;
+      if (normal && from_byte_level(v_.tokens[i]).value_or("").size() > 1)
+        return error("tokenizer.ggml.merges", "merges for tokens of several bytes", "none", ErrorKind::unsupported);
+    }
+    return Done{};
+  }
+
   Status read_merges() {
+    HADAL_RETURN_IF_ERROR(check_merges());
     builder_.tables().bpe.reserve_merges(v_.merges.size());
     std::string left, right;
     for (std::size_t i = 0; i < v_.merges.size(); ++i) {
       const std::string_view merge = v_.merges[i];
       const std::size_t blank = merge.find(' ', 1);  // a blank itself is spelled otherwise
       const std::string where = fmt::format("key tokenizer.ggml.merges: [{}]", i);
-      if (blank == std::string_view::npos || blank + 1 == merge.size() || merge.find(' ', blank + 1) != std::string_view::npos)
-        return Error{ErrorKind::invalid,
-                     fmt::format("{}: {}: expected \"a b\", found \"{}\"", builder_.subject(), where, printable(merge))};
+      if (blank == std::string_view::npos || blank + 1 == merge.size() ||
+          merge.find(' ', blank + 1) != std::string_view::npos)
+        return Error{ErrorKind::invalid, fmt::format("{}: {}: expected \"a b\", found \"{}\"", builder_.subject(),
+                                                     where, printable(merge))};
       left = merge.substr(0, blank), right = merge.substr(blank + 1);
       HADAL_RETURN_IF_ERROR(builder_.add_merge(left, right, where));
     }

@@ -117,6 +117,7 @@ TEST(GgufVocabulary, SizesAndTypesAreChecked) {
 
 TEST(GgufVocabulary, MergesMustBePairsOfTokens) {
   EXPECT_THAT(Made("qwen2", {"ab"}, {"a b", "ab zz"}).refused(), HasSubstr("key tokenizer.ggml.merges: [1]"));
+  EXPECT_THAT(Made("kimi-k2", {"ab"}).refused(), HasSubstr("key tokenizer.ggml.merges: expected merges"));
   EXPECT_THAT(Made("qwen2", {}, {"a b"}).refused(), HasSubstr("[0]"));  // the result is no token
   EXPECT_THAT(Made("qwen2", {"ab"}, {"ab"}).refused(), HasSubstr("expected \"a b\", found \"ab\""));
   EXPECT_THAT(Made("qwen2", {"ab"}, {"a b c"}).refused(), HasSubstr("expected \"a b\""));
