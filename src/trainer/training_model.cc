@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -30,6 +31,7 @@ struct TrainingModel::Impl {
   ModelConfig config;
   Compute compute;
   std::vector<ParameterSlot> slots;
+  std::map<std::string_view, std::int64_t> offsets;  // by the names in `slots`
   FloatBuffer parameters, gradients;
   std::int64_t elements = 0;
   PackedParameters packed;
@@ -89,6 +91,7 @@ Result<std::unique_ptr<TrainingModel>> TrainingModel::create(const ModelConfig& 
     impl->slots.push_back({tensor, impl->elements, tensor.role != TensorRole::router_bias});
     impl->elements += (tensor.elements() + 15) / 16 * 16;  // each tensor starts on a cache line
   }
+  for (const ParameterSlot& slot : impl->slots) impl->offsets[slot.tensor.name] = slot.offset;
   const auto n = static_cast<std::size_t>(impl->elements);
   std::memset(impl->parameters.ensure(n), 0, n * sizeof(float));
   std::memset(impl->gradients.ensure(n), 0, n * sizeof(float));
@@ -112,6 +115,12 @@ std::span<float> TrainingModel::parameters() {
 }
 std::span<float> TrainingModel::gradients() {
   return {impl_->gradients.data(), static_cast<std::size_t>(impl_->elements)};
+}
+void TrainingModel::copy_rows(const TensorSpec& tensor, std::int64_t first_row, std::span<float> out) const {
+  const auto offset = impl_->offsets.find(tensor.name);
+  HADAL_CHECK(offset != impl_->offsets.end());
+  const std::int64_t width = tensor.elements() / tensor.shape[0];
+  std::copy_n(impl_->parameters.data() + offset->second + first_row * width, out.size(), out.begin());
 }
 void TrainingModel::parameters_changed() {
   impl_->packed.refresh(impl_->compute);

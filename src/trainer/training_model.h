@@ -73,6 +73,9 @@ class TrainingModel {
   std::span<float> parameters();
   std::span<float> gradients();
 
+  // Rows of a tensor of parameters() from `first_row`, as many as fill `out`. Any thread may call it.
+  void copy_rows(const TensorSpec& tensor, std::int64_t first_row, std::span<float> out) const;
+
   // To be called after parameters() were written: packs them for the kernels.
   void parameters_changed();
 

@@ -95,17 +95,9 @@ Status write_texts(const std::filesystem::path& part, const ModelConfig& config,
 
 Status write_directory(const std::filesystem::path& directory, TrainingModel& model, const TokenizerFiles& tokenizer,
                        double temperature, const std::function<Status(const std::filesystem::path&)>& more) {
-  std::map<std::string_view, const ParameterSlot*> slots;
-  for (const ParameterSlot& slot : model.slots()) slots[slot.tensor.name] = &slot;
-  const std::span<const float> parameters = model.parameters();
   const TensorRows rows = [&](const TensorSpec& spec, std::int64_t first_row, std::int64_t,
                               std::span<float> out) -> Status {
-    const auto slot = slots.find(spec.name);
-    HADAL_CHECK(slot != slots.end());
-    const std::int64_t width = spec.elements() / spec.shape[0];
-    const auto from =
-        parameters.subspan(static_cast<std::size_t>(slot->second->offset + first_row * width), out.size());
-    std::copy(from.begin(), from.end(), out.begin());
+    model.copy_rows(spec, first_row, out);
     return Done{};
   };
   CheckpointOptions options;

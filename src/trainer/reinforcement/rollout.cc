@@ -2,23 +2,15 @@
 
 #include <algorithm>
 #include <map>
-#include <string_view>
 
 namespace hadal {
 namespace {
 
-// Reads the trainer's flat parameters under their published names.
-WeightSource weights_of(TrainingModel& model) {
-  std::map<std::string_view, const ParameterSlot*> slots;
-  for (const ParameterSlot& slot : model.slots()) slots[slot.tensor.name] = &slot;
+WeightSource weights_of(const TrainingModel& model) {
   WeightSource source;
-  source.read = [&model, slots = std::move(slots)](const TensorSpec& tensor, std::int64_t first_row, std::int64_t rows,
-                                                   float* out) -> Status {
-    const auto slot = slots.find(tensor.name);
-    HADAL_CHECK(slot != slots.end());
+  source.read = [&model](const TensorSpec& tensor, std::int64_t first_row, std::int64_t rows, float* out) -> Status {
     const std::int64_t width = tensor.elements() / tensor.shape[0];
-    const float* from = model.parameters().data() + slot->second->offset + first_row * width;
-    std::copy_n(from, rows * width, out);
+    model.copy_rows(tensor, first_row, std::span(out, static_cast<std::size_t>(rows * width)));
     return Done{};
   };
   return source;
