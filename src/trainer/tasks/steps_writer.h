@@ -56,7 +56,8 @@ std::int64_t euclid(std::int64_t a, std::int64_t b, StepsWriter* writer);
 
 Error unreadable(const TaskItem& item, std::string_view expected);
 
-Result<WorkedExample> work_expression(const TaskItem& item);  // chain_sum, basic_arithmetic, products
+Result<WorkedExample> work_expression(const TaskItem& item);  // chain_sum, products
+Result<WorkedExample> work_basic_arithmetic(const TaskItem& item);
 Result<WorkedExample> work_gcd(const TaskItem& item);
 Result<WorkedExample> work_lcm(const TaskItem& item);
 Result<WorkedExample> work_prime_factorization(const TaskItem& item);

@@ -195,50 +195,6 @@ Result<WorkedExample> work_leg_counting(const TaskItem& item) {
 }
 
 namespace {
-// One word of a rule applied to `value`; nothing for an unknown word.
-std::optional<std::int64_t> apply_rule_word(std::string_view word, std::int64_t value, std::int64_t previous,
-                                            StepsWriter* writer) {
-  if (word == "add previous") return writer->line(add(value, previous));
-  if (word == "double") return writer->line(multiply(value, 2));
-  if (word == "square") return writer->line(multiply(value, value));
-  if (word == "halve") {
-    if (value < 0 && value % 2 != 0) value = writer->line(subtract(value, 1));  // halves are rounded down
-    return writer->line(divide(value, 2));
-  }
-  const std::vector<std::int64_t> numbers = integers_in(word);
-  if (numbers.size() != 1 || !is_operand(numbers[0])) return std::nullopt;
-  if (word.starts_with("add ")) return writer->line(add(value, numbers[0]));
-  if (word.starts_with("multiply by ")) return writer->line(multiply(value, numbers[0]));
-  return std::nullopt;
-}
-}  // namespace
-
-Result<WorkedExample> work_number_sequence(const TaskItem& item) {
-  const std::vector<std::int64_t> terms = integers_in(item.question);
-  const std::optional<std::string> rule = meta_text(item, "rule");
-  if (terms.size() < 2 || !rule || !std::all_of(terms.begin(), terms.end(), is_operand)) {
-    return unreadable(item, "a sequence and meta.rule");
-  }
-  std::string differences;
-  for (std::size_t i = 1; i < terms.size(); ++i) {
-    differences += (differences.empty() ? "" : " ") + std::to_string(terms[i] - terms[i - 1]);
-  }
-  StepsWriter writer;
-  writer.line(differences);
-  writer.line(*rule);
-  std::int64_t value = terms.back();
-  std::string_view rest = *rule;
-  while (!rest.empty()) {
-    const std::size_t then = rest.find(" then ");
-    const auto next = apply_rule_word(rest.substr(0, then), value, terms[terms.size() - 2], &writer);
-    if (!next || !is_operand(*next)) return unreadable(item, "a rule of known words in meta.rule");
-    value = *next;
-    rest = then == std::string_view::npos ? std::string_view() : rest.substr(then + 6);
-  }
-  return WorkedExample{writer.text(), std::to_string(value)};
-}
-
-namespace {
 std::optional<std::int64_t> read_base(std::string_view text) {
   if (text == "binary") return 2;
   if (text == "hexadecimal") return 16;

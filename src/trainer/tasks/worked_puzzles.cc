@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "trainer/tasks/steps_writer.h"
@@ -155,25 +156,34 @@ Result<WorkedExample> work_number_sorting(const TaskItem& item) {
   if (!list) return unreadable(item, "\"Sort these numbers in .. order: ..\"");
   const bool ascending = item.question.starts_with("Sort these numbers in ascending");
   std::vector<std::string> numbers = split_at(*list, ", ");
-  std::vector<std::string> negative;
-  std::vector<std::string> positive;
-  for (const std::string& number : numbers) (number.starts_with('-') ? negative : positive).push_back(number);
-  // First apart by sign, in the order in which the answer has them: half of the search is done then.
-  StepsWriter writer;
-  const auto write_group = [&writer](const std::vector<std::string>& group) {
-    if (!group.empty()) writer.line(joined(group, ", "));
-  };
-  write_group(ascending ? negative : positive);
-  write_group(ascending ? positive : negative);
   const auto less = [](const std::string& x, const std::string& y) {
     return std::strtod(x.c_str(), nullptr) < std::strtod(y.c_str(), nullptr);
   };
   std::stable_sort(numbers.begin(), numbers.end(),
                    [&](const std::string& x, const std::string& y) { return ascending ? less(x, y) : less(y, x); });
+  // A line for the negative ones and a line for the others, in the order of the answer: every tens digit, and behind it
+  // the numbers that have it. Each is found by its own beginning; none has to be compared with all.
+  StepsWriter writer;
+  const auto write_sign = [&](bool negative) {
+    writer.line(negative ? "-:" : "+:");
+    const bool up = ascending != negative;
+    for (int i = 0; i < 10; ++i) {
+      const int tens = up ? i : 9 - i;
+      writer.append(std::to_string(tens));
+      for (const std::string& number : numbers) {
+        const double size = std::abs(std::strtod(number.c_str(), nullptr));
+        const bool here = number.starts_with('-') == negative && std::min(static_cast<int>(size / 10), 9) == tens;
+        if (here) writer.append(number);
+      }
+    }
+  };
+  write_sign(ascending);
+  write_sign(!ascending);
   return WorkedExample{writer.text(), "['" + joined(numbers, "', '") + "']"};
 }
 
-// A line a word: the word as the question has it, its letters with the count so far behind each hit, the count.
+// A line a word: the letter that is looked for, so that it is not forgotten, the word as the question has it, its
+// letters with the count so far behind each hit, the count.
 Result<WorkedExample> work_letter_counting(const TaskItem& item) {
   const auto letter = between(item.question, "letter \"", "\"");
   const auto text = between(item.question, "in the text: \"", "\"?");
@@ -185,7 +195,7 @@ Result<WorkedExample> work_letter_counting(const TaskItem& item) {
     std::vector<std::string> letters = characters(ascii_lower(word));
     for (std::string& one : letters)
       if (one == *letter) one += std::to_string(++count);
-    writer.line(" " + word + ":" + spelled(letters) + "=" + std::to_string(count));
+    writer.line(" " + std::string(*letter) + " " + word + ":" + spelled(letters) + "=" + std::to_string(count));
   }
   return WorkedExample{writer.text(), std::to_string(count)};
 }
@@ -230,32 +240,47 @@ std::optional<std::vector<Couple>> read_family(std::string_view text) {
   return couples;
 }
 
-// The path from `one` to `other`, each step downwards written as "parent > child"; nothing if they are not related
-// in one of the ways the task asks for.
-std::optional<std::string> family_path(const std::vector<Couple>& couples, const std::string& one,
-                                       const std::string& other) {
+const Couple* parents_of(const std::vector<Couple>& couples, const std::string& person) {
   for (const Couple& couple : couples) {
-    if (couple.has(one) && couple.has(other)) return couple.husband + " = " + couple.wife;
-    if (couple.has(one) && couple.has_child(other)) return one + " > " + other;
-    if (couple.has(other) && couple.has_child(one)) return other + " > " + one;
-    if (couple.has_child(one) && couple.has_child(other)) return couple.husband + " > " + one + ", " + other;
+    if (couple.has_child(person)) return &couple;
   }
-  for (const Couple& elders : couples) {
-    for (const Couple& parents : couples) {
-      for (const std::string& parent : {parents.husband, parents.wife}) {
-        if (elders.has(one) && elders.has_child(parent) && parents.has_child(other)) {
-          return one + " > " + parent + " > " + other;
-        }
-        if (elders.has(other) && elders.has_child(parent) && parents.has_child(one)) {
-          return other + " > " + parent + " > " + one;
-        }
-      }
+  return nullptr;
+}
+
+// What `one` is to `other`, looked for in a fixed order: spouse, the parents of both, the parents of those. Each line
+// is one look into the family, and the first that shows the relation is the last.
+std::optional<std::string> find_relation(const std::vector<Couple>& couples, const std::string& one,
+                                         const std::string& other, StepsWriter* writer) {
+  const auto pair = [](const Couple* couple) {
+    return couple == nullptr ? "?" : couple->husband + " + " + couple->wife;
+  };
+  const auto look_up = [&](const std::string& person) {
+    const Couple* parents = parents_of(couples, person);
+    writer->line(" " + person + " < " + pair(parents));
+    return parents;
+  };
+  const auto married = std::find_if(couples.begin(), couples.end(), [&one](const Couple& c) { return c.has(one); });
+  writer->line(" " + one + ": " + pair(married == couples.end() ? nullptr : &*married));
+  if (married != couples.end() && married->has(other)) return "spouse";
+  const Couple* ones = look_up(one);
+  if (ones != nullptr && ones->has(other)) return "child";
+  const Couple* others = look_up(other);
+  if (others != nullptr && others->has(one)) return "parent";
+  if (ones != nullptr && ones == others) return "sibling";
+  for (const auto& [middle, elder, relation] :
+       {std::tuple{ones, &other, "grandchild"}, std::tuple{others, &one, "grandparent"}}) {
+    if (middle == nullptr) continue;
+    for (const std::string& person : {middle->husband, middle->wife}) {
+      const Couple* found = look_up(person);
+      if (found != nullptr && found->has(*elder)) return relation;
     }
   }
   return std::nullopt;
 }
 }  // namespace
 
+// The family, a couple a line with its children, then the looks of find_relation(), then relation and sex. Each name
+// opens with a blank, as inside the question: it is then the same token, and copying it is one step.
 Result<WorkedExample> work_family_relationships(const TaskItem& item) {
   const std::size_t blank = item.question.find("\n\n");
   const auto couples = read_family(std::string_view(item.question).substr(0, blank));
@@ -266,24 +291,33 @@ Result<WorkedExample> work_family_relationships(const TaskItem& item) {
     return unreadable(item, "couples, children, meta.person1 and meta.person2");
   }
   const auto one = item.meta["person1"].get<std::string>();
-  const auto path = family_path(*couples, one, item.meta["person2"].get<std::string>());
-  if (!path) return unreadable(item, "two people who are related");
   constexpr std::array<std::string_view, 6> kMale = {"father", "husband", "son", "brother", "grandfather", "grandson"};
   const bool male = std::find(kMale.begin(), kMale.end(), item.answer) != kMale.end();
   StepsWriter writer;
-  // Each name opens with a blank, as inside the question: it is then the same token, and copying it is one step.
-  writer.line(" " + one + ", " + item.meta["person2"].get<std::string>());
-  writer.line(" " + *path);
-  writer.line(" " + one + (male ? " male" : " female"));
+  for (const Couple& couple : *couples) {
+    std::string line = " " + couple.husband + " + " + couple.wife;
+    for (const std::string& child : couple.children)
+      line += (&child == &couple.children.front() ? " > " : ", ") + child;
+    writer.line(line);
+  }
+  const auto relation = find_relation(*couples, one, item.meta["person2"].get<std::string>(), &writer);
+  if (!relation) return unreadable(item, "two people who are related");
+  writer.line(" " + one + ": " + (male ? "male " : "female ") + *relation);
   return WorkedExample{writer.text(), item.answer};
 }
 
 // ---- knights and knaves ------------------------------------------------------------------------------------------
 
 namespace {
+// The two people, and what those are called who tell the truth and who lie.
+struct Island {
+  std::array<std::string, 2> names, roles;
+};
+
 // A statement about persons 0 (A) and 1 (B), as the package nests it.
 struct Logic {
   std::string text;                   // "A1<->B0": A tells the truth if and only if B lies
+  std::string words;                  // "Emma saint<->Samuel sinner": the same in the question's words
   std::array<std::string, 4> worked;  // in each case, "1<->0=0" (or only "1" for a single claim)
   std::array<bool, 4> truth{};        // in each case
 };
@@ -293,16 +327,17 @@ bool person_truthful(std::size_t which, std::size_t person) {
 }
 
 // A claim about one person, with its negations taken in.
-std::optional<Logic> read_claim(const nlohmann::json& claim, bool negated, int depth = 0) {
+std::optional<Logic> read_claim(const nlohmann::json& claim, const Island& island, bool negated, int depth = 0) {
   constexpr int kMaxDepth = 16;
   if (depth > kMaxDepth || !claim.is_array() || claim.size() != 2 || !claim[0].is_string()) return std::nullopt;
-  if (claim[0] == "not") return read_claim(claim[1], !negated, depth + 1);
+  if (claim[0] == "not") return read_claim(claim[1], island, !negated, depth + 1);
   if (!claim[1].is_number_integer() || (claim[0] != "telling-truth" && claim[0] != "lying")) return std::nullopt;
   const auto person = claim[1].get<std::int64_t>();
   if (person != 0 && person != 1) return std::nullopt;
   const bool says_truthful = (claim[0] == "telling-truth") != negated;
   Logic logic;
   logic.text = std::string(person == 0 ? "A" : "B") + (says_truthful ? "1" : "0");
+  logic.words = " " + island.names[static_cast<std::size_t>(person)] + " " + island.roles[says_truthful ? 0 : 1];
   for (std::size_t i = 0; i < 4; ++i) {
     logic.truth[i] = person_truthful(i, static_cast<std::size_t>(person)) == says_truthful;
     logic.worked[i] = logic.truth[i] ? "1" : "0";
@@ -310,18 +345,19 @@ std::optional<Logic> read_claim(const nlohmann::json& claim, bool negated, int d
   return logic;
 }
 
-std::optional<Logic> read_logic(const nlohmann::json& statement) {
+std::optional<Logic> read_logic(const nlohmann::json& statement, const Island& island) {
   if (!statement.is_array() || statement.empty() || !statement[0].is_string()) return std::nullopt;
   const auto op = statement[0].get<std::string>();
   static const std::map<std::string, std::string> kSigns = {{"and", "&"}, {"or", "|"}, {"->", "->"}, {"<=>", "<->"}};
   const auto sign = kSigns.find(op);
-  if (sign == kSigns.end()) return read_claim(statement, false);
+  if (sign == kSigns.end()) return read_claim(statement, island, false);
   if (statement.size() != 3) return std::nullopt;
-  const auto left = read_claim(statement[1], false);
-  const auto right = read_claim(statement[2], false);
+  const auto left = read_claim(statement[1], island, false);
+  const auto right = read_claim(statement[2], island, false);
   if (!left || !right) return std::nullopt;
   Logic logic;
   logic.text = left->text + sign->second + right->text;
+  logic.words = left->words + " " + sign->second + right->words;
   for (std::size_t i = 0; i < 4; ++i) {
     const bool x = left->truth[i];
     const bool y = right->truth[i];
@@ -337,26 +373,28 @@ std::string with_article(const std::string& role) {
 }
 }  // namespace
 
-// The two statements in letters, then the four cases until one holds: a line has what A says in it, and if that fits
-// what A is, what B says.
+// Which letter each person has and which digit each role; the two statements, in words and then in letters; then the
+// four cases until one holds: a line has what A says in it, and if that fits what A is, what B says.
 Result<WorkedExample> work_knights_knaves(const TaskItem& item) {
   const auto format = between(item.question, "Format your answer like: \"", "\"");
   if (!format || !item.meta.is_object() || !item.meta.contains("names") || !item.meta["names"].is_array() ||
-      item.meta["names"].size() != 2 || !item.meta.contains("statements") || !item.meta["statements"].is_array() ||
-      item.meta["statements"].size() != 2) {
+      item.meta["names"].size() != 2 || !item.meta["names"][0].is_string() || !item.meta["names"][1].is_string() ||
+      !item.meta.contains("statements") || !item.meta["statements"].is_array() || item.meta["statements"].size() != 2) {
     return unreadable(item, "two meta.names and meta.statements");
   }
   const auto roles = between(*format, " is a ", ",");
   const std::size_t slash = roles ? roles->find('/') : std::string_view::npos;
-  const auto a = read_logic(item.meta["statements"][0]);
-  const auto b = read_logic(item.meta["statements"][1]);
-  if (slash == std::string_view::npos || !a || !b || !item.meta["names"][0].is_string() ||
-      !item.meta["names"][1].is_string()) {
-    return unreadable(item, "two roles and statements of and, or, ->, <=>");
-  }
+  if (slash == std::string_view::npos) return unreadable(item, "two roles");
+  const Island island = {{item.meta["names"][0].get<std::string>(), item.meta["names"][1].get<std::string>()},
+                         {std::string(roles->substr(0, slash)), std::string(roles->substr(slash + 1))}};
+  const auto a = read_logic(item.meta["statements"][0], island);
+  const auto b = read_logic(item.meta["statements"][1], island);
+  if (!a || !b) return unreadable(item, "statements of and, or, ->, <=>");
   StepsWriter writer;
-  writer.line("A: " + a->text);
-  writer.line("B: " + b->text);
+  writer.line(" " + island.names[0] + " A " + island.names[1] + " B " + island.roles[0] + " 1 " + island.roles[1] +
+              " 0");
+  writer.line("A:" + a->words + ": " + a->text);
+  writer.line("B:" + b->words + ": " + b->text);
   for (std::size_t i = 0; i < 4; ++i) {
     const bool a_true = person_truthful(i, 0);
     const bool b_true = person_truthful(i, 1);
@@ -371,12 +409,9 @@ Result<WorkedExample> work_knights_knaves(const TaskItem& item) {
       continue;
     }
     writer.append("ok");
-    const std::array<std::string, 2> role = {std::string(roles->substr(0, slash)),
-                                             std::string(roles->substr(slash + 1))};
-    return WorkedExample{writer.text(), item.meta["names"][0].get<std::string>() + " is " +
-                                            with_article(role[a_true ? 0 : 1]) + ", and " +
-                                            item.meta["names"][1].get<std::string>() + " is " +
-                                            with_article(role[b_true ? 0 : 1]) + "."};
+    return WorkedExample{writer.text(), island.names[0] + " is " + with_article(island.roles[a_true ? 0 : 1]) +
+                                            ", and " + island.names[1] + " is " +
+                                            with_article(island.roles[b_true ? 0 : 1]) + "."};
   }
   return unreadable(item, "statements that can both hold");
 }

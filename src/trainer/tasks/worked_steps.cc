@@ -16,7 +16,7 @@ Result<WorkedExample> work_out(const TaskItem& item) {
   using Work = Result<WorkedExample> (*)(const TaskItem&);
   static constexpr std::array<std::pair<std::string_view, Work>, 21> kWork = {{
       {"chain_sum", steps::work_expression},
-      {"basic_arithmetic", steps::work_expression},
+      {"basic_arithmetic", steps::work_basic_arithmetic},
       {"products", steps::work_expression},
       {"gcd", steps::work_gcd},
       {"lcm", steps::work_lcm},
