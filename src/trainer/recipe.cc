@@ -259,16 +259,49 @@ bool asks_questions(const SourceRecipe& source) {
   return source.kind == SourceKind::generator && source.generator != "drills" && source.generator != "copy_drills";
 }
 
+namespace {
+
+constexpr std::size_t kMaxRecipeBytes = 1 << 20;
+
+Result<toml::table> parse_toml(std::string_view text, const std::string& subject) {
+  toml::parse_result parsed = toml::parse(text, subject);
+  if (parsed) return std::move(parsed).table();
+  const toml::parse_error& error = parsed.error();
+  return Error{ErrorKind::invalid,
+               fmt::format("{}: not TOML: line {}, column {}: {}", subject, error.source().begin.line,
+                           error.source().begin.column, error.description())};
+}
+
+// What `root` does not say is taken from the recipe that it includes, a whole top-level key or table at a time.
+Status take_included(toml::table& root, const std::filesystem::path& file) {
+  const std::string subject = file.filename().string();
+  const toml::node* key = root.get("include");
+  if (key == nullptr) return Done{};
+  const auto name = key->value<std::string>();
+  if (!name || name->empty() || std::filesystem::path(*name).filename() != *name) {
+    return Error{ErrorKind::invalid,
+                 subject + ": include: expected the name of a recipe in the same folder, found " + toml_excerpt(*key)};
+  }
+  const std::string included_name = *name;
+  HADAL_ASSIGN(const std::string text, read_text_file(file.parent_path() / included_name, kMaxRecipeBytes));
+  HADAL_ASSIGN(const toml::table included, parse_toml(text, included_name));
+  root.erase("include");
+  for (const auto& [name_of, node] : included) {
+    if (name_of == "include") {
+      return Error{ErrorKind::invalid, included_name + ": include: expected none in an included recipe, found one"};
+    }
+    if (!root.contains(name_of)) root.insert(name_of, node);
+  }
+  return Done{};
+}
+
+}  // namespace
+
 Result<Recipe> parse_recipe(std::string_view text, const std::filesystem::path& file) {
   const std::string subject = file.filename().string();
-  const toml::parse_result parsed = toml::parse(text, subject);
-  if (!parsed) {
-    const toml::parse_error& error = parsed.error();
-    return Error{ErrorKind::invalid,
-                 fmt::format("{}: not TOML: line {}, column {}: {}", subject, error.source().begin.line,
-                             error.source().begin.column, error.description())};
-  }
-  RecipeTable table(parsed.table(), subject);
+  HADAL_ASSIGN(toml::table root, parse_toml(text, subject));
+  HADAL_RETURN_IF_ERROR(take_included(root, file));
+  RecipeTable table(root, subject);
   Recipe recipe;
   recipe.file = file;
   const std::filesystem::path folder = file.parent_path();
@@ -295,7 +328,7 @@ Result<Recipe> parse_recipe(std::string_view text, const std::filesystem::path& 
 }
 
 Result<Recipe> read_recipe(const std::filesystem::path& file) {
-  HADAL_ASSIGN(const std::string text, read_text_file(file, 1 << 20));
+  HADAL_ASSIGN(const std::string text, read_text_file(file, kMaxRecipeBytes));
   return parse_recipe(text, file);
 }
 

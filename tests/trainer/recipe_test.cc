@@ -2,6 +2,7 @@
 #include "trainer/recipe.h"
 
 #include <gtest/gtest.h>
+#include <fstream>
 
 namespace hadal {
 namespace {
@@ -134,10 +135,41 @@ TEST(Recipe, WhatIsWrongIsNamed) {
   }
 }
 
-TEST(Recipe, TheBuiltInModelsRecipeIsRight) {
-  const auto recipe = read_recipe(std::filesystem::path(HADAL_SOURCE_DIR) / "recipes" / "abyss.toml");
+TEST(Recipe, WhatIsNotSaidComesFromTheIncludedRecipe) {
+  const auto folder = std::filesystem::path(testing::TempDir()) / "recipe_include";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "common.toml") << kTiny;
+  const auto parse = [&folder](const std::string& text) { return parse_recipe(text, folder / "own.toml"); };
+  const auto recipe = parse("include = \"common.toml\"\nname = \"own\"\noutput = \"elsewhere\"\n");
   ASSERT_TRUE(recipe.ok()) << recipe.error().message;
-  EXPECT_EQ(recipe->name, "abyss");
+  const auto common = parse_recipe(kTiny, folder / "common.toml");
+  EXPECT_EQ(recipe->name, "own");
+  EXPECT_EQ(recipe->output, folder / "elsewhere");
+  EXPECT_EQ(recipe->init_std, common->init_std);
+  EXPECT_EQ(recipe->model_json, common->model_json);
+  EXPECT_EQ(recipe->sources.size(), common->sources.size());
+  EXPECT_EQ(recipe->stages.size(), common->stages.size());
+  std::ofstream(folder / "nested.toml") << "include = \"common.toml\"";
+  for (const auto& [text, said] :
+       {std::pair{"include = 3", "found 3"}, std::pair{"include = \"../x.toml\"", "same folder"},
+        std::pair{"include = \"none.toml\"", "none.toml"},
+        std::pair{"include = \"nested.toml\"", "nested.toml: include"}}) {
+    const auto wrong = parse(text);
+    ASSERT_FALSE(wrong.ok()) << text;
+    EXPECT_NE(wrong.error().message.find(said), std::string::npos) << wrong.error().message;
+  }
+}
+
+TEST(Recipe, TheRecipesOfTheRepositoryAreRight) {
+  int found = 0;
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(std::filesystem::path(HADAL_SOURCE_DIR) / "recipes")) {
+    if (entry.path().extension() != ".toml") continue;
+    const auto recipe = read_recipe(entry.path());
+    ASSERT_TRUE(recipe.ok()) << recipe.error().message;
+    ++found;
+  }
+  EXPECT_GE(found, 3);
 }
 
 TEST(Recipe, AFileThatIsNotThereIsNamed) {

@@ -229,11 +229,10 @@ TaskItem make_number_sequence(Rng& rng) {
     for (std::int64_t i = 0; small && i < length; ++i) {
       shown += std::to_string(terms.back()) + ", ";
       const std::int64_t previous = terms.size() > 1 ? terms[terms.size() - 2] : 0;
-      TaskItem item =
-          item_of(std::to_string(previous) + ", " + std::to_string(terms.back()) + ", ?", "", {{"rule", rule}});
-      const Result<WorkedExample> next = steps::work_number_sequence(item);
-      small = next.ok() && std::abs(std::stoll(next->answer)) <= 1000;
-      if (small) terms.push_back(std::stoll(next->answer));
+      steps::StepsWriter unread;
+      const auto next = steps::apply_sequence_rule(rule, {previous, terms.back()}, &unread);
+      small = next && std::abs(*next) <= 1000;
+      if (small) terms.push_back(*next);
     }
     if (small) return item_of(shown + "?", std::to_string(terms.back()), {{"rule", rule}});
   }

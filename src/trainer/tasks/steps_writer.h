@@ -54,6 +54,11 @@ std::string plain_number(double value);
 // The greatest common divisor by Euclid, a line a division. a, b > 0.
 std::int64_t euclid(std::int64_t a, std::int64_t b, StepsWriter* writer);
 
+// The term after `terms` (two or more) by a rule of number_sequence, "add -3 then double"; nothing for a rule of other
+// words or a term that is no operand.
+std::optional<std::int64_t> apply_sequence_rule(std::string_view rule, const std::vector<std::int64_t>& terms,
+                                                StepsWriter* writer);
+
 Error unreadable(const TaskItem& item, std::string_view expected);
 
 Result<WorkedExample> work_expression(const TaskItem& item);  // chain_sum, products

@@ -106,8 +106,11 @@ std::optional<std::int64_t> apply_rule_word(std::string_view word, std::int64_t 
   return std::nullopt;
 }
 
-std::optional<std::int64_t> apply_rule(std::string_view rule, const std::vector<std::int64_t>& terms,
-                                       StepsWriter* writer) {
+}  // namespace
+
+std::optional<std::int64_t> apply_sequence_rule(std::string_view rule, const std::vector<std::int64_t>& terms,
+                                                StepsWriter* writer) {
+  if (terms.size() < 2) return std::nullopt;
   std::int64_t value = terms.back();
   while (!rule.empty()) {
     const std::size_t then = rule.find(" then ");
@@ -118,8 +121,6 @@ std::optional<std::int64_t> apply_rule(std::string_view rule, const std::vector<
   }
   return value;
 }
-
-}  // namespace
 
 // The differences, and whether each is the same multiple of the one before; then the recurrences of kRecurrences; then
 // the rule itself, which can only be guessed. A recurrence that holds so far but is not the rule (one sequence in
@@ -167,7 +168,7 @@ Result<WorkedExample> work_number_sequence(const TaskItem& item) {
   }
   const auto rule = item.meta["rule"].get<std::string>();
   writer.line(rule);
-  const auto value = apply_rule(rule, terms, &writer);
+  const auto value = apply_sequence_rule(rule, terms, &writer);
   if (!value) return unreadable(item, "a rule of known words in meta.rule");
   return finish(writer, *value);
 }

@@ -112,7 +112,7 @@ TEST(StoryTemplates, TheRecipesFileOnlyAddsPhrasingsThatStateTheSameValues) {
     for (auto& [lang, phrasings] : recipe["templates"][t].at("text").items()) {
       const std::string where = given["templates"][t].at("id").get<std::string>() + " " + lang;
       const auto texts = phrasings.get<std::vector<std::string>>();
-      EXPECT_EQ(texts.size(), 7u) << where;
+      EXPECT_GE(texts.size(), 11u) << where;
       EXPECT_EQ(std::set<std::string>(texts.begin(), texts.end()).size(), texts.size())
           << where << ": one stands twice";
       const auto expected = stated_values(given_texts.at(lang).at(0).get<std::string>());
