@@ -11,84 +11,16 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "spec/tensor_table.h"
+#include "trainer/curve.h"
 
 namespace hadal {
 namespace {
 
-constexpr int kWidth = 720, kHeight = 240, kMargin = 48, kPoints = 600;
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '&')
-      out += "&amp;";
-    else if (c == '"')
-      out += "&quot;";
-    else
-      out += c;
-  }
-  return out;
-}
-
-struct Point {
-  double x, y;
-};
-
-// At most kPoints means of equal stretches: a long run stays a small page, and the noise is smoothed alike everywhere.
-std::vector<Point> thinned(const std::vector<Point>& points) {
-  if (points.size() <= kPoints) return points;
-  std::vector<Point> out;
-  for (std::size_t i = 0; i < kPoints; ++i) {
-    const std::size_t begin = points.size() * i / kPoints, end = points.size() * (i + 1) / kPoints;
-    Point mean{0, 0};
-    for (std::size_t j = begin; j < end; ++j) mean = {mean.x + points[j].x, mean.y + points[j].y};
-    const double n = static_cast<double>(end - begin);
-    out.push_back({mean.x / n, mean.y / n});
-  }
-  return out;
-}
-
-std::string number(double value) {
-  const double size = std::abs(value);
-  if (size >= 1e6) return fmt::format("{:.1f} M", value * 1e-6);
-  if (size >= 1e4) return fmt::format("{:.0f} k", value * 1e-3);
-  return size >= 100 ? fmt::format("{:.0f}", value)
-         : size >= 1 ? fmt::format("{:.2f}", value)
-                     : fmt::format("{:.3g}", value);
-}
-
-std::string curve_svg(std::string_view title, const std::vector<Point>& all) {
-  std::vector<Point> points;
-  for (const Point& p : all)
-    if (std::isfinite(p.x) && std::isfinite(p.y)) points.push_back(p);
-  points = thinned(points);
-  std::string svg =
-      fmt::format("<figure><figcaption>{}</figcaption><svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">",
-                  escaped(title), kWidth, kHeight, escaped(title));
-  if (points.empty()) return svg + "<text x=\"50\" y=\"50\">no data</text></svg></figure>";
-  double low = points[0].y, high = points[0].y;
-  for (const Point& p : points) low = std::min(low, p.y), high = std::max(high, p.y);
-  if (high <= low) high = low + std::max(1e-9, std::abs(low) * 0.01);
-  const double left = points.front().x, right = std::max(points.back().x, left + 1e-9);
-  const auto x_of = [&](double x) { return kMargin + (x - left) / (right - left) * (kWidth - kMargin - 8); };
-  const auto y_of = [&](double y) { return 8 + (high - y) / (high - low) * (kHeight - 36); };
-  for (int i = 0; i <= 4; ++i) {
-    const double y = low + (high - low) * i / 4;
-    svg += fmt::format("<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/><text x=\"4\" y=\"{:.1f}\">{}</text>",
-                       kMargin, kWidth - 8, y_of(y), y_of(y), y_of(y) + 4, number(y));
-  }
-  for (int i = 0; i <= 4; ++i) {
-    const double x = left + (right - left) * i / 4;
-    svg += fmt::format("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>", std::min(x_of(x), kWidth - 24.0),
-                       kHeight - 6, number(x));
-  }
-  svg += "<polyline points=\"";
-  for (const Point& p : points) svg += fmt::format("{:.1f},{:.1f} ", x_of(p.x), y_of(p.y));
-  return svg + "\"/></svg></figure>\n";
+std::string curve_svg(std::string_view title, const std::vector<CurvePoint>& points) {
+  return fmt::format(
+      "<figure><figcaption>{0}</figcaption><svg viewBox=\"0 0 {1} {2}\" role=\"img\" "
+      "aria-label=\"{0}\">{3}</svg></figure>\n",
+      escaped(title), kCurveWidth, kCurveHeight, draw_curve(points));
 }
 
 std::string row(std::string_view name, std::string_view value) {
@@ -98,11 +30,12 @@ std::string row(std::string_view name, std::string_view value) {
 std::string summary_table(const Recipe& recipe, const ModelConfig& config, const StepMetrics& last) {
   const ParameterCounts counts = count_parameters(config);
   std::string table = "<table>\n";
+  table += row("model", fmt::format("{} M parameters, {} M active a token",
+                                    short_number(static_cast<double>(counts.total) * 1e-6),
+                                    short_number(static_cast<double>(counts.active) * 1e-6)));
   table +=
-      row("model", fmt::format("{} M parameters, {} M active a token", number(static_cast<double>(counts.total) * 1e-6),
-                               number(static_cast<double>(counts.active) * 1e-6)));
-  table += row("trained", fmt::format("{} steps, {} tokens, {}", last.step, number(static_cast<double>(last.tokens)),
-                                      format_duration(Seconds(last.seconds))));
+      row("trained", fmt::format("{} steps, {} tokens, {}", last.step, short_number(static_cast<double>(last.tokens)),
+                                 format_duration(Seconds(last.seconds))));
   table +=
       row("mean rate", fmt::format("{:.0f} tokens/s", static_cast<double>(last.tokens) / std::max(1e-9, last.seconds)));
   if (recipe.watts > 0) {
@@ -129,7 +62,7 @@ using Value = std::function<double(const StepMetrics&)>;
 
 // Steps where `value` is a number, over trained tokens.
 std::string curve(std::string_view title, const std::vector<StepMetrics>& steps, const Value& value) {
-  std::vector<Point> points;
+  std::vector<CurvePoint> points;
   for (const StepMetrics& m : steps) points.push_back({static_cast<double>(m.tokens), value(m)});
   return curve_svg(title, points);
 }
@@ -138,6 +71,12 @@ double mean_accuracy(const ReinforcementMetrics& m) {
   double sum = 0;
   for (const auto& [name, share] : m.held_out_accuracy) sum += share;
   return m.held_out_accuracy.empty() ? NAN : 100 * sum / static_cast<double>(m.held_out_accuracy.size());
+}
+
+double mean_held_out(const StepMetrics& m) {
+  double sum = 0;
+  for (const auto& [name, loss] : m.held_out) sum += loss;
+  return m.held_out.empty() ? NAN : sum / static_cast<double>(m.held_out.size());
 }
 
 // Of the steps that learned from rewards; nothing where there are none.
@@ -204,10 +143,12 @@ std::string answers_part(const std::vector<SampleAnswer>& before, const std::vec
   return "<h2>Answers before and after</h2>\n<table class=\"answers\">\n" + html + "</table>\n";
 }
 
+constexpr std::string_view kCurveStyle = "line{stroke:#dde5ec}polyline{fill:none;stroke:#0a6fb5;stroke-width:1.5}";
+
 constexpr std::string_view kStyle =
     "body{font:15px/1.5 system-ui,sans-serif;max-width:780px;margin:2rem auto;padding:0 "
     "1rem;color:#123;background:#fff}"
-    "svg{width:100%;font-size:11px;fill:#456}line{stroke:#dde5ec}polyline{fill:none;stroke:#0a6fb5;stroke-width:1.5}"
+    "svg{width:100%;font-size:11px;fill:#456}"
     "figure{margin:1.5rem 0}figcaption{font-weight:600}th{text-align:left;padding-right:2rem;font-weight:500}"
     ".answers td{width:50%;vertical-align:top;padding:.3rem .6rem .8rem "
     "0}pre{white-space:pre-wrap;font-size:12px;margin:0}"
@@ -235,8 +176,8 @@ std::string report_html(const Recipe& recipe, const ModelConfig& config, const s
                         const std::vector<SampleAnswer>& before, const std::vector<SampleAnswer>& after) {
   std::string html = fmt::format(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-      "content=\"width=device-width\">\n<title>{0}: training</title><style>{1}</style></head><body>\n<h1>{0}</h1>\n",
-      escaped(recipe.name), kStyle);
+      "content=\"width=device-width\">\n<title>{0}: training</title><style>{1}{2}</style></head><body>\n<h1>{0}</h1>\n",
+      escaped(recipe.name), kCurveStyle, kStyle);
   html += summary_table(recipe, config, steps.empty() ? StepMetrics{} : steps.back());
   const std::pair<std::string_view, Value> curves[] = {
       {"loss a token, over tokens", [](const StepMetrics& m) { return m.loss; }},
@@ -246,15 +187,57 @@ std::string report_html(const Recipe& recipe, const ModelConfig& config, const s
       {"tokens a second", [](const StepMetrics& m) { return m.tokens_per_second; }},
       {"GFLOP/s", [](const StepMetrics& m) { return m.gflops; }}};
   for (const auto& [title, value] : curves) html += curve(title, steps, value);
-  std::vector<Point> held_out;
-  for (const StepMetrics& m : steps) {
-    double sum = 0;
-    for (const auto& [name, loss] : m.held_out) sum += loss;
-    if (!m.held_out.empty())
-      held_out.push_back({static_cast<double>(m.tokens), sum / static_cast<double>(m.held_out.size())});
-  }
+  std::vector<CurvePoint> held_out;
+  for (const StepMetrics& m : steps)
+    if (!m.held_out.empty()) held_out.push_back({static_cast<double>(m.tokens), mean_held_out(m)});
   if (!held_out.empty()) html += curve_svg("held-out loss a token, mean over files", held_out);
   return html + held_out_table(steps) + reinforcement_part(steps) + answers_part(before, after) + "</body></html>\n";
+}
+
+std::string report_svg(const Recipe& recipe, const std::vector<StepMetrics>& steps) {
+  struct Chart {
+    std::string_view title;
+    std::vector<CurvePoint> points;
+  };
+  std::vector<Chart> charts;
+  const auto add = [&](std::string_view title, const Value& value) {
+    Chart chart{title, {}};
+    for (const StepMetrics& m : steps) {
+      const double y = value(m);
+      if (std::isfinite(y)) chart.points.push_back({static_cast<double>(m.tokens), y});
+    }
+    if (!chart.points.empty()) charts.push_back(std::move(chart));
+  };
+  const auto of_answers = [](double ReinforcementMetrics::*member) {
+    return [member](const StepMetrics& m) {
+      return m.reinforcement && m.reinforcement->groups_tried > 0 ? (*m.reinforcement).*member : NAN;
+    };
+  };
+  add("held-out questions answered right, %",
+      [](const StepMetrics& m) { return m.reinforcement ? mean_accuracy(*m.reinforcement) : NAN; });
+  add("sampled answers that are right, share (sources change)", of_answers(&ReinforcementMetrics::accuracy));
+  add("tokens of an answer", of_answers(&ReinforcementMetrics::answer_tokens));
+  add("entropy a token, nats", of_answers(&ReinforcementMetrics::entropy));
+  if (charts.empty()) {
+    add("loss a token", [](const StepMetrics& m) { return m.loss; });
+    add("held-out loss a token", [](const StepMetrics& m) { return mean_held_out(m); });
+  }
+  constexpr int kTitle = 22, kCell = kCurveHeight + kTitle;
+  const int columns = charts.size() > 1 ? 2 : 1;
+  const int rows = (static_cast<int>(charts.size()) + columns - 1) / columns;
+  std::string svg = fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}: "
+      "training\">\n<style>"
+      "text{{font:13px system-ui,sans-serif;fill:#456}}{}</style>\n<rect width=\"100%\" height=\"100%\" "
+      "fill=\"#fff\"/>\n",
+      columns * kCurveWidth, rows * kCell, escaped(recipe.name), kCurveStyle);
+  for (std::size_t i = 0; i < charts.size(); ++i) {
+    const int x = static_cast<int>(i) % columns * kCurveWidth, y = static_cast<int>(i) / columns * kCell;
+    svg += fmt::format("<g transform=\"translate({} {})\"><text x=\"{}\" y=\"15\">{}</text></g>\n", x, y, 48,
+                       escaped(charts[i].title));
+    svg += fmt::format("<g transform=\"translate({} {})\">{}</g>\n", x, y + kTitle, draw_curve(charts[i].points));
+  }
+  return svg + "</svg>\n";
 }
 
 Status write_report(const Recipe& recipe, const ModelConfig& config) {
@@ -269,6 +252,7 @@ Status write_report(const Recipe& recipe, const ModelConfig& config) {
     HADAL_ASSIGN(before, read_answers(answers.front()));
     HADAL_ASSIGN(after, read_answers(answers.back()));
   }
+  HADAL_RETURN_IF_ERROR(write_file_atomically(recipe.work / "report.svg", report_svg(recipe, steps)));
   return write_file_atomically(recipe.work / "report.html", report_html(recipe, config, steps, before, after));
 }
 

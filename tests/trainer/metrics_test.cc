@@ -74,6 +74,24 @@ TEST(Report, IsOnePageThatLoadsNothing) {
   EXPECT_LT(html.size(), 100000u);  // long runs are thinned
 }
 
+TEST(Report, ThePictureHasTheLossesOrWhatReinforcementDid) {
+  Recipe recipe;
+  recipe.name = "a<b";
+  StepMetrics trained;
+  trained.tokens = 10;
+  trained.held_out["x"] = 1.5;
+  const std::string losses = report_svg(recipe, {trained});
+  EXPECT_NE(losses.find("held-out loss"), std::string::npos);
+  EXPECT_NE(losses.find("a&lt;b"), std::string::npos);
+  StepMetrics rewarded;
+  rewarded.tokens = 20;
+  rewarded.reinforcement = ReinforcementMetrics{};
+  rewarded.reinforcement->groups_tried = 4;
+  const std::string rewards = report_svg(recipe, {trained, rewarded});
+  EXPECT_NE(rewards.find("tokens of an answer"), std::string::npos);
+  EXPECT_EQ(rewards.find("loss a token"), std::string::npos);
+}
+
 TEST(Report, CurvesPassOverWhatIsNotFinite) {
   const Recipe recipe = tiny("/tmp", "", "steps = 1");
   const auto config = recipe_model_config(recipe, {400, TokenId{0}, TokenId{1}});
