@@ -34,7 +34,9 @@ Json json_of(const RunCounters& c) {
           {"kept_progress", c.kept.progress},
           {"asked", c.curriculum.drawn},
           {"judged", c.curriculum.judged},
-          {"accuracy", c.curriculum.accuracy}};
+          {"accuracy", c.curriculum.accuracy},
+          {"level_judged", c.curriculum.level_judged},
+          {"level_accuracy", c.curriculum.level_accuracy}};
 }
 
 // The caller has compared the fingerprint; what is still wrong here is damage.
@@ -58,6 +60,8 @@ Result<RunCounters> counters_of(const Json& json, const std::string& subject) {
     c.curriculum.drawn = json.value("asked", c.curriculum.drawn);
     c.curriculum.judged = json.value("judged", c.curriculum.judged);
     c.curriculum.accuracy = json.value("accuracy", c.curriculum.accuracy);
+    c.curriculum.level_judged = json.value("level_judged", c.curriculum.level_judged);
+    c.curriculum.level_accuracy = json.value("level_accuracy", c.curriculum.level_accuracy);
   } catch (const Json::exception& error) {
     return Error{ErrorKind::invalid,
                  fmt::format("{}: expected the counters of a run, found {}", subject, error.what())};

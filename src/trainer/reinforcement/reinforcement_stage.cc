@@ -215,7 +215,7 @@ Result<std::vector<ReinforcementStage::Group>> ReinforcementStage::ask_round(std
       group.right.push_back(reward.right);
       group.rollouts.push_back(std::move(rollout));
     }
-    QuestionPool::record(group.question.source, right / grpo.group, state);
+    QuestionPool::record(group.question, right / grpo.group, state);
     auto& sums = by_source[setting_.source_recipes[group.question.source].name];
     sums.first += right;
     sums.second += grpo.group;
