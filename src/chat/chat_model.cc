@@ -142,6 +142,7 @@ Result<std::unique_ptr<Job>> EngineChatModel::make_job(GenerationRequest request
   if (tokens >= context_tokens())
     return Error{ErrorKind::invalid,
                  fmt::format("prompt has {} tokens; the context holds {}", tokens, context_tokens())};
+  asked.holder = request.holder;
   const SamplingOptions& sampling = request.sampling;
   asked.sampling = {.temperature = sampling.temperature,
                     .top_k = sampling.top_k,

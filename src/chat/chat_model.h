@@ -90,6 +90,7 @@ struct GenerationRequest {
   SamplingOptions sampling;
   int max_tokens = 0;                     // 0: as many as the context holds
   std::vector<std::string> stop;          // generation ends before the first of these in the answer
+  int holder = 0;                         // of a key: what was computed is reused for the same holder alone
 
   std::function<void(const Delta&)> on_delta;         // may be empty
   std::function<void(const Completion&)> on_done;     // called exactly once

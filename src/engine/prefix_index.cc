@@ -14,8 +14,8 @@ PrefixIndex::PrefixIndex(LatentCache& cache) : cache_(cache), entries_(static_ca
   for (int i = cache.pages(); i-- > 0;) unused_.push_back(EntryId{i});
 }
 
-PrefixIndex::Match PrefixIndex::match(std::span<const TokenId> tokens, std::vector<PageId>& pages) {
-  Match match;
+PrefixIndex::Match PrefixIndex::match(EntryId root, std::span<const TokenId> tokens, std::vector<PageId>& pages) {
+  Match match{.last = root};
   while (static_cast<int>(tokens.size()) - match.tokens >= kPageTokens) {
     const auto page_tokens = tokens.subspan(static_cast<std::size_t>(match.tokens), kPageTokens);
     const auto entry = find(match.last, hash_of(match.last, page_tokens), page_tokens);
@@ -50,7 +50,7 @@ PrefixIndex::Insertion PrefixIndex::insert(EntryId parent, std::span<const Token
   entry.children = 0;
   entry.page = page;
   std::copy(tokens.begin(), tokens.end(), entry.tokens.begin());
-  if (parent != EntryId::none) ++at(parent).children;
+  if (is_page(parent)) ++at(parent).children;
   by_hash_.emplace(hash, id);
   cache_.keep(page);
   link_newest(id);
@@ -64,7 +64,7 @@ bool PrefixIndex::evict_one() {
     Entry& entry = at(id);
     if (cache_.holders(entry.page) > 0) continue;
     HADAL_CHECK(entry.children == 0);
-    if (entry.parent != EntryId::none) --at(entry.parent).children;
+    if (is_page(entry.parent)) --at(entry.parent).children;
     by_hash_.erase(entry.hash);
     unlink(id);
     cache_.drop(entry.page);
@@ -75,7 +75,7 @@ bool PrefixIndex::evict_one() {
 }
 
 std::uint64_t PrefixIndex::hash_of(EntryId parent, std::span<const TokenId> tokens) {
-  const std::uint64_t seed = parent == EntryId::none ? 0 : at(parent).hash;
+  const std::uint64_t seed = is_page(parent) ? at(parent).hash : static_cast<std::uint64_t>(-1 - index(parent));
   return XXH3_64bits_withSeed(tokens.data(), tokens.size_bytes(), seed);
 }
 
@@ -91,7 +91,7 @@ std::optional<PrefixIndex::EntryId> PrefixIndex::find(EntryId parent, std::uint6
 
 // From the end to the beginning: a parent is always newer than its children, so the oldest has none.
 void PrefixIndex::touch_chain(EntryId last) {
-  for (EntryId id = last; id != EntryId::none; id = at(id).parent) {
+  for (EntryId id = last; is_page(id); id = at(id).parent) {
     unlink(id);
     link_newest(id);
   }

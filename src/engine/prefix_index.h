@@ -6,6 +6,8 @@
 // another's text. Entries that no sequence holds are forgotten in the order of their
 // last use when room is needed.
 //
+// Each holder of a key has beginnings of his own: how soon an answer starts must not tell what others have asked.
+//
 // Who holds a page holds all pages before it, and a use makes the beginning younger
 // than its end: so forgetting the oldest unheld entry never orphans another one.
 // Threads: nothing here locks; the engine thread alone calls it.
@@ -24,7 +26,9 @@ namespace hadal {
 
 class PrefixIndex {
  public:
-  enum class EntryId : std::int32_t { none = -1 };  // none: the empty beginning
+  // Negative: the empty beginning of a holder of a key, none that of holder 0.
+  enum class EntryId : std::int32_t { none = -1 };
+  static constexpr EntryId beginning_of(int holder) { return EntryId{-1 - holder}; }
 
   explicit PrefixIndex(LatentCache& cache);
 
@@ -32,8 +36,9 @@ class PrefixIndex {
     int tokens = 0;  // a multiple of kPageTokens
     EntryId last = EntryId::none;
   };
-  // The longest known beginning of `tokens`; each of its pages gets one more holder and is appended to `pages`.
-  Match match(std::span<const TokenId> tokens, std::vector<PageId>& pages);
+  // The longest known beginning of `tokens` below `root`, a beginning_of(); each of its pages gets one more holder and
+  // is appended to `pages`.
+  Match match(EntryId root, std::span<const TokenId> tokens, std::vector<PageId>& pages);
 
   // `page` holds `tokens` [kPageTokens] after `parent`; the caller holds it. If the same text is already known in
   // another page, the caller's hold moves to that one. Gives the page the caller holds now, and its entry (none: not
@@ -57,6 +62,7 @@ class PrefixIndex {
     PageId page{0};
     std::array<TokenId, kPageTokens> tokens;
   };
+  static constexpr bool is_page(EntryId id) { return index(id) >= 0; }
   Entry& at(EntryId id) { return entries_[static_cast<std::size_t>(index(id))]; }
   std::uint64_t hash_of(EntryId parent, std::span<const TokenId> tokens);
   std::optional<EntryId> find(EntryId parent, std::uint64_t hash, std::span<const TokenId> tokens);

@@ -55,9 +55,9 @@ bool Scheduler::try_admit(Sequence& sequence) {
   // the first time, so only prompt pages are looked for.
   const int tokens = static_cast<int>(sequence.tokens.size());
   const int most = rule_ == ChunkRule::page_aligned ? std::min(tokens - 1, sequence.prompt_tokens) : tokens - 1;
-  PrefixIndex::Match match;
+  PrefixIndex::Match match{.last = PrefixIndex::beginning_of(sequence.request.holder)};
   if (sequence.request.trace == Trace::no)
-    match = index_.match(std::span(sequence.tokens).first(static_cast<std::size_t>(most)), sequence.pages);
+    match = index_.match(match.last, std::span(sequence.tokens).first(static_cast<std::size_t>(most)), sequence.pages);
 
   const int wanted = pages_for(tokens + 1) - static_cast<int>(sequence.pages.size());
   const int available = cache_.free_pages() + cache_.reusable_pages() - pages_promised();

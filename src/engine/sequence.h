@@ -22,6 +22,7 @@ struct EngineRequest {
   int max_tokens = 0;                // 0: as many as the context holds
   std::vector<TokenId> stop_tokens;  // the first of them that is drawn ends the answer, and is its last token
   Trace trace = Trace::no;
+  int holder = 0;  // of a key; beginnings that another one has computed are not used
 };
 
 enum class Finish { none, stop, length, failed };  // failed: no logit was a number

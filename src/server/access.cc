@@ -36,13 +36,14 @@ bool is_loopback_v4(std::string_view host) {
 
 }  // namespace
 
-bool is_authorized(std::string_view authorization, std::span<const std::string> keys) {
+int key_holder(std::string_view authorization, std::span<const std::string> keys) {
   constexpr std::string_view kScheme = "Bearer ";
-  if (!equals_ignoring_case(authorization.substr(0, kScheme.size()), kScheme)) return false;
+  if (!equals_ignoring_case(authorization.substr(0, kScheme.size()), kScheme)) return 0;
   authorization.remove_prefix(kScheme.size());
-  bool known = false;
-  for (const std::string& key : keys) known |= equals_slowly(authorization, key);  // no early exit
-  return known;
+  int holder = 0;
+  for (std::size_t i = 0; i < keys.size(); ++i)  // no early exit
+    holder = equals_slowly(authorization, keys[i]) ? static_cast<int>(i) + 1 : holder;
+  return holder;
 }
 
 std::string_view host_of(std::string_view host_header) {

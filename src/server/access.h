@@ -13,8 +13,8 @@
 
 namespace hadal {
 
-// "Bearer KEY" against each key, in a time that does not depend on where they differ.
-bool is_authorized(std::string_view authorization, std::span<const std::string> keys);
+// Whose key "Bearer KEY" is: 1 for the first, 0 for nobody's. In a time that does not depend on where they differ.
+int key_holder(std::string_view authorization, std::span<const std::string> keys);
 
 // "localhost:8080" -> "localhost", "[::1]:8080" -> "::1"; empty when it is no host.
 std::string_view host_of(std::string_view host_header);

@@ -81,7 +81,7 @@ std::string Router::route_label(std::string_view target) {
 }
 
 bool Router::has_key(const HttpRequest& request) const {
-  return options_.api_keys.empty() || is_authorized(request.authorization, options_.api_keys);
+  return options_.api_keys.empty() || key_holder(request.authorization, options_.api_keys) != 0;
 }
 
 std::variant<std::monostate, ApiError> Router::check_access(const HttpRequest& request) const {
@@ -134,7 +134,9 @@ std::variant<HttpReply, ChatRequest> Router::route(const HttpRequest& request) c
            .code = "unsupported_media_type"});
     auto parsed = parse_chat_request(request.body, served_);
     if (const auto* error = std::get_if<ApiError>(&parsed)) return error_reply(*error);
-    return std::get<ChatRequest>(std::move(parsed));
+    ChatRequest chat = std::get<ChatRequest>(std::move(parsed));
+    chat.generation.holder = key_holder(request.authorization, options_.api_keys);
+    return chat;
   }
   return error_reply({.status = 404,
                       .message = fmt::format("path: expected /v1/chat/completions, /v1/models, /health, /metrics or /, "

@@ -14,9 +14,8 @@ struct Fixture {
   explicit Fixture(int pages) : cache(*LatentCache::create({.layers = 1, .row_bytes = 64}, pages)), index(cache) {}
 
   // What a sequence that computed `tokens` leaves behind; it holds the pages that are returned.
-  std::vector<PageId> learn(const std::vector<TokenId>& tokens) {
+  std::vector<PageId> learn(const std::vector<TokenId>& tokens, EntryId last = EntryId::none) {
     std::vector<PageId> pages;
-    EntryId last = EntryId::none;
     for (std::size_t at = 0; at + kPageTokens <= tokens.size(); at += kPageTokens) {
       const auto inserted = index.insert(last, std::span(tokens).subspan(at, kPageTokens), *cache.acquire());
       pages.push_back(inserted.page);
@@ -39,18 +38,38 @@ TEST(PrefixIndex, FindsTheLongestKnownBeginningInFullPages) {
   auto longer = text;
   longer.push_back(TokenId{3});
   std::vector<PageId> pages;
-  EXPECT_EQ(f.index.match(longer, pages).tokens, 3 * kPageTokens);
+  EXPECT_EQ(f.index.match(EntryId::none, longer, pages).tokens, 3 * kPageTokens);
   EXPECT_EQ(pages, held);
   EXPECT_EQ(f.cache.holders(held[0]), 2);
 
   longer[2 * kPageTokens] = TokenId{index(longer[2 * kPageTokens]) ^ 1};
   pages.clear();
-  EXPECT_EQ(f.index.match(longer, pages).tokens, 2 * kPageTokens);
+  EXPECT_EQ(f.index.match(EntryId::none, longer, pages).tokens, 2 * kPageTokens);
 
   pages.clear();
-  EXPECT_EQ(f.index.match(std::span(text).first(kPageTokens - 1), pages).tokens,
+  EXPECT_EQ(f.index.match(EntryId::none, std::span(text).first(kPageTokens - 1), pages).tokens,
             0);  // a part of a page is never shared
   EXPECT_TRUE(pages.empty());
+}
+
+TEST(PrefixIndex, HoldersOfDifferentKeysDoNotFindEachOthersText) {
+  Fixture f(8);
+  const auto text = some_tokens(2 * kPageTokens, 1);
+  const EntryId one = PrefixIndex::beginning_of(1), two = PrefixIndex::beginning_of(2);
+  const auto held = f.learn(text, one);
+  std::vector<PageId> pages;
+  EXPECT_EQ(f.index.match(two, text, pages).tokens, 0);
+  EXPECT_EQ(f.index.match(EntryId::none, text, pages).tokens, 0);
+  EXPECT_TRUE(pages.empty());
+  const auto others = f.learn(text, two);
+  EXPECT_NE(others, held);
+  EXPECT_EQ(f.index.match(two, text, pages).tokens, 2 * kPageTokens);
+  EXPECT_EQ(pages, others);
+  f.release(pages);
+  f.release(held);
+  f.release(others);
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(f.index.evict_one());  // each is forgotten, the end before the beginning
+  EXPECT_FALSE(f.index.evict_one());
 }
 
 TEST(PrefixIndex, TheSamePageAfterAnotherBeginningIsAnotherEntry) {
@@ -62,10 +81,10 @@ TEST(PrefixIndex, TheSamePageAfterAnotherBeginningIsAnotherEntry) {
   const auto held_first = f.learn(first), held_second = f.learn(second);
   EXPECT_NE(held_first[1], held_second[1]);
   std::vector<PageId> pages;
-  f.index.match(second, pages);
+  f.index.match(EntryId::none, second, pages);
   EXPECT_EQ(pages, held_second);
   pages.clear();
-  EXPECT_EQ(f.index.match(tail, pages).tokens, 0);
+  EXPECT_EQ(f.index.match(EntryId::none, tail, pages).tokens, 0);
 }
 
 TEST(PrefixIndex, TextComputedTwiceAtOnceIsKeptOnce) {
@@ -83,11 +102,11 @@ TEST(PrefixIndex, ForgetsTheLongestUnusedFirstAndChildrenBeforeParents) {
   f.release(f.learn(a));
   f.release(f.learn(b));
   std::vector<PageId> pages;
-  f.index.match(a, pages);  // a is younger now
+  f.index.match(EntryId::none, a, pages);  // a is younger now
   f.release(pages);
   const auto known = [&](const std::vector<TokenId>& tokens) {
     std::vector<PageId> found;
-    const int count = f.index.match(tokens, found).tokens / kPageTokens;
+    const int count = f.index.match(EntryId::none, tokens, found).tokens / kPageTokens;
     f.release(found);
     return count;
   };
