@@ -155,30 +155,27 @@ Result<WorkedExample> work_number_sorting(const TaskItem& item) {
   const auto list = between(item.question, " order: ", "\n");
   if (!list) return unreadable(item, "\"Sort these numbers in .. order: ..\"");
   const bool ascending = item.question.starts_with("Sort these numbers in ascending");
-  std::vector<std::string> numbers = split_at(*list, ", ");
+  const std::vector<std::string> given = split_at(*list, ", ");
+  std::vector<std::string> numbers = given;
   const auto less = [](const std::string& x, const std::string& y) {
     return std::strtod(x.c_str(), nullptr) < std::strtod(y.c_str(), nullptr);
   };
   std::stable_sort(numbers.begin(), numbers.end(),
                    [&](const std::string& x, const std::string& y) { return ascending ? less(x, y) : less(y, x); });
-  // A line for the negative ones and a line for the others, in the order of the answer: every tens digit, and behind it
-  // the numbers that have it. Each is found by its own beginning; none has to be compared with all.
+  // The tens of each number, as the question has them and then in order: few short keys to sort. In the answer each
+  // key's number is found by its own beginning.
   StepsWriter writer;
-  const auto write_sign = [&](bool negative) {
-    writer.line(negative ? "-:" : "+:");
-    const bool up = ascending != negative;
-    for (int i = 0; i < 10; ++i) {
-      const int tens = up ? i : 9 - i;
-      writer.append(std::to_string(tens));
-      for (const std::string& number : numbers) {
-        const double size = std::abs(std::strtod(number.c_str(), nullptr));
-        const bool here = number.starts_with('-') == negative && std::min(static_cast<int>(size / 10), 9) == tens;
-        if (here) writer.append(number);
-      }
-    }
+  const auto tens_of = [](const std::string& number) {
+    const auto tens = static_cast<int>(std::abs(std::strtod(number.c_str(), nullptr)) / 10);
+    return (number.starts_with('-') ? "-" : "+") + std::to_string(tens);
   };
-  write_sign(ascending);
-  write_sign(!ascending);
+  const auto write_tens = [&](const std::vector<std::string>& order) {
+    std::string line;
+    for (const std::string& number : order) line += (line.empty() ? "" : " ") + tens_of(number);
+    writer.line(line);
+  };
+  write_tens(given);
+  write_tens(numbers);
   return WorkedExample{writer.text(), "['" + joined(numbers, "', '") + "']"};
 }
 
@@ -218,6 +215,7 @@ struct Couple {
   std::string husband, wife;
   std::vector<std::string> children;
   bool has(const std::string& person) const { return person == husband || person == wife; }
+  const std::string& spouse_of(const std::string& person) const { return person == husband ? wife : husband; }
   bool has_child(const std::string& person) const {
     return std::find(children.begin(), children.end(), person) != children.end();
   }
@@ -251,16 +249,13 @@ const Couple* parents_of(const std::vector<Couple>& couples, const std::string& 
 // is one look into the family, and the first that shows the relation is the last.
 std::optional<std::string> find_relation(const std::vector<Couple>& couples, const std::string& one,
                                          const std::string& other, StepsWriter* writer) {
-  const auto pair = [](const Couple* couple) {
-    return couple == nullptr ? "?" : couple->husband + " + " + couple->wife;
-  };
   const auto look_up = [&](const std::string& person) {
     const Couple* parents = parents_of(couples, person);
-    writer->line(" " + person + " < " + pair(parents));
+    writer->line(" " + person + " < " + (parents == nullptr ? "?" : parents->husband + " + " + parents->wife));
     return parents;
   };
   const auto married = std::find_if(couples.begin(), couples.end(), [&one](const Couple& c) { return c.has(one); });
-  writer->line(" " + one + ": " + pair(married == couples.end() ? nullptr : &*married));
+  writer->line(" " + one + " + " + (married == couples.end() ? "?" : married->spouse_of(one)));
   if (married != couples.end() && married->has(other)) return "spouse";
   const Couple* ones = look_up(one);
   if (ones != nullptr && ones->has(other)) return "child";
@@ -279,8 +274,10 @@ std::optional<std::string> find_relation(const std::vector<Couple>& couples, con
 }
 }  // namespace
 
-// The family, a couple a line with its children, then the looks of find_relation(), then relation and sex. Each name
-// opens with a blank, as inside the question: it is then the same token, and copying it is one step.
+// The family: a couple a line, "A + B + A", so that each of both is followed by the other, and a line for each child
+// with its parents behind it; then the looks of find_relation(), each of which repeats what followed that name before;
+// then relation and sex. Each name opens with a blank, as inside the question: it is then the same token, and copying
+// it is one step.
 Result<WorkedExample> work_family_relationships(const TaskItem& item) {
   const std::size_t blank = item.question.find("\n\n");
   const auto couples = read_family(std::string_view(item.question).substr(0, blank));
@@ -295,10 +292,9 @@ Result<WorkedExample> work_family_relationships(const TaskItem& item) {
   const bool male = std::find(kMale.begin(), kMale.end(), item.answer) != kMale.end();
   StepsWriter writer;
   for (const Couple& couple : *couples) {
-    std::string line = " " + couple.husband + " + " + couple.wife;
-    for (const std::string& child : couple.children)
-      line += (&child == &couple.children.front() ? " > " : ", ") + child;
-    writer.line(line);
+    const std::string pair = couple.husband + " + " + couple.wife;
+    writer.line(" " + pair + " + " + couple.husband);
+    for (const std::string& child : couple.children) writer.line(" " + child + " < " + pair);
   }
   const auto relation = find_relation(*couples, one, item.meta["person2"].get<std::string>(), &writer);
   if (!relation) return unreadable(item, "two people who are related");
