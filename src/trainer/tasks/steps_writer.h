@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "trainer/tasks/expression.h"
 #include "trainer/tasks/notation.h"
 #include "trainer/tasks/task_item.h"
 #include "trainer/tasks/worked_steps.h"
@@ -34,14 +35,6 @@ class StepsWriter {
 std::vector<std::int64_t> integers_in(std::string_view text);
 // What stands between `before` and `after`; nothing if either is missing. An empty `after` means the end.
 std::optional<std::string_view> between(std::string_view text, std::string_view before, std::string_view after);
-
-struct ExpressionToken {
-  enum class Kind { number, op } kind;
-  double number = 0;
-  char op = 0;  // + - * / ( )
-};
-// Only numbers (with a fraction), + - * / ( ) and spaces; nothing if there is anything else.
-std::optional<std::vector<ExpressionToken>> tokenize_expression(std::string_view text);
 
 // Evaluates from the left, writing a line for each operation; nothing if the tokens are no expression or divide by
 // zero. Whole numbers are worked in the shared notation, others said at once. Where a quotient is not whole, a chain of

@@ -99,30 +99,8 @@ std::string plain_number(double value) {
   return std::string(buffer.data(), static_cast<std::size_t>(n));
 }
 
-std::optional<std::vector<ExpressionToken>> tokenize_expression(std::string_view text) {
-  std::vector<ExpressionToken> tokens;
-  while (!text.empty()) {
-    const char c = text.front();
-    if (c >= '0' && c <= '9') {
-      double value = 0;
-      const auto [end, error] =
-          std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
-      if (error != std::errc()) return std::nullopt;
-      tokens.push_back({ExpressionToken::Kind::number, value, 0});
-      text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-      continue;
-    }
-    text.remove_prefix(1);
-    if (c == ' ') continue;
-    if (std::string_view("+-*/()").find(c) == std::string_view::npos) return std::nullopt;
-    tokens.push_back({ExpressionToken::Kind::op, 0, c});
-  }
-  return tokens;
-}
-
 namespace {
 
-constexpr int kMaxDepth = 64;
 constexpr double kMaxWhole = 1e9;  // notation.h's operands
 
 bool whole(double value) {
@@ -131,42 +109,45 @@ bool whole(double value) {
 
 class Evaluator {
  public:
-  Evaluator(const std::vector<ExpressionToken>& tokens, StepsWriter* writer) : tokens_(tokens), writer_(writer) {}
+  explicit Evaluator(StepsWriter* writer) : writer_(writer) {}
 
-  std::optional<double> evaluate() {
-    const std::optional<double> value = sum(0);
-    return value && at_ == tokens_.size() ? value : std::nullopt;
+  std::optional<double> evaluate(const Expression& expression) {
+    switch (expression.kind) {
+      case Expression::Kind::number:
+        return expression.number;
+      case Expression::Kind::negation: {
+        const std::optional<double> value = evaluate(expression.operands.front().value);
+        return value ? std::optional(0.0 - *value) : std::nullopt;
+      }
+      case Expression::Kind::sum:
+        return sum(expression);
+      case Expression::Kind::product:
+        return product(expression);
+    }
+    return std::nullopt;
   }
 
  private:
-  char peek() const {
-    return at_ < tokens_.size() && tokens_[at_].kind == ExpressionToken::Kind::op ? tokens_[at_].op : '\0';
-  }
-
-  std::optional<double> sum(int depth) {
-    std::optional<double> total = product(depth);
-    while (total && (peek() == '+' || peek() == '-')) {
-      const char op = tokens_[at_++].op;
-      const std::optional<double> term = product(depth);
+  std::optional<double> sum(const Expression& chain) {
+    std::optional<double> total = evaluate(chain.operands.front().value);
+    for (std::size_t i = 1; total && i < chain.operands.size(); ++i) {
+      const std::optional<double> term = evaluate(chain.operands[i].value);
       if (!term) return std::nullopt;
-      total = combine(*total, op, *term);
+      total = combine(*total, chain.operands[i].op, *term);
     }
     return total;
   }
 
-  std::optional<double> product(int depth) {
+  std::optional<double> product(const Expression& chain) {
     struct Factor {
       char op;
       double value;
     };
     std::vector<Factor> factors;
-    char op = '*';
-    for (;;) {
-      const std::optional<double> value = factor(depth);
+    for (const auto& [op, operand] : chain.operands) {
+      const std::optional<double> value = evaluate(operand);
       if (!value) return std::nullopt;
       factors.push_back({op, *value});
-      if (peek() != '*' && peek() != '/') break;
-      op = tokens_[at_++].op;
     }
     const auto all_whole = [&factors] {
       double running = factors.front().value;
@@ -186,21 +167,6 @@ class Evaluator {
     return running;
   }
 
-  std::optional<double> factor(int depth) {
-    if (at_ >= tokens_.size() || depth > kMaxDepth) return std::nullopt;
-    const ExpressionToken token = tokens_[at_++];
-    if (token.kind == ExpressionToken::Kind::number) return token.number;
-    if (token.op == '-' || token.op == '+') {
-      const std::optional<double> value = factor(depth + 1);
-      return value && token.op == '-' ? 0.0 - *value : value;
-    }
-    if (token.op != '(') return std::nullopt;
-    const std::optional<double> value = sum(depth + 1);
-    if (!value || peek() != ')') return std::nullopt;
-    ++at_;
-    return value;
-  }
-
   std::optional<double> combine(double a, char op, double b) {
     if (op == '/' && b == 0) return std::nullopt;
     // Plus zero, because -0 is no answer.
@@ -213,15 +179,14 @@ class Evaluator {
     return value;
   }
 
-  const std::vector<ExpressionToken>& tokens_;
   StepsWriter* writer_;
-  std::size_t at_ = 0;
 };
 
 }  // namespace
 
 std::optional<double> evaluate_in_steps(const std::vector<ExpressionToken>& tokens, StepsWriter* writer) {
-  return Evaluator(tokens, writer).evaluate();
+  const std::optional<Expression> expression = parse_expression(tokens);
+  return expression ? Evaluator(writer).evaluate(*expression) : std::nullopt;
 }
 
 std::int64_t euclid(std::int64_t a, std::int64_t b, StepsWriter* writer) {

@@ -160,6 +160,12 @@ TEST(WorkedSteps, HostileItemsAreErrors) {
   expect_error("simple_geometry", "", {{"known_angles", {1e300, 2.0}}});
   expect_error("chain_sum", "", {{"expression", "1 + (" + std::string(100'000, '(')}});
   expect_error("chain_sum", "", {{"expression", "1 / 0"}});
+  std::string long_sum = "1";
+  for (int i = 0; i < 100'000; ++i) long_sum += " + 1";
+  expect_error("basic_arithmetic", "", {{"expression", long_sum}});
+  expect_error("basic_arithmetic", "", {{"expression", "1 + (" + std::string(100'000, '(')}});
+  expect_error("basic_arithmetic", "", {{"expression", "7 / 2"}});
+  expect_error("basic_arithmetic", "", {{"expression", "999999999 * 999999999"}});
   json deep = {"lying", 0};
   for (int i = 0; i < 1000; ++i) deep = {"not", deep};
   expect_error("knights_knaves", "(Format your answer like: \"A is a sage/fool, and\")",
