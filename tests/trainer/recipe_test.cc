@@ -160,6 +160,12 @@ TEST(Recipe, WhatIsNotSaidComesFromTheIncludedRecipe) {
   }
 }
 
+TEST(Recipe, TheBuiltInModelsRecipeIsRight) {
+  const auto recipe = read_recipe(std::filesystem::path(HADAL_SOURCE_DIR) / "recipes" / "abyss.toml");
+  ASSERT_TRUE(recipe.ok()) << recipe.error().message;
+  EXPECT_EQ(recipe->name, "abyss");
+}
+
 TEST(Recipe, TheRecipesOfTheRepositoryAreRight) {
   int found = 0;
   for (const auto& entry :
@@ -169,7 +175,7 @@ TEST(Recipe, TheRecipesOfTheRepositoryAreRight) {
     ASSERT_TRUE(recipe.ok()) << recipe.error().message;
     ++found;
   }
-  EXPECT_GE(found, 3);
+  EXPECT_EQ(found, 7);  // abyss, abyss-rl, zero, four of moe-vs-dense
 }
 
 TEST(Recipe, AFileThatIsNotThereIsNamed) {

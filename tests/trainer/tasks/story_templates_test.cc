@@ -104,6 +104,8 @@ TEST(StoryTemplates, DrawnProblemsAreWorkedAndJudgedRight) {
 // kept back for judging are told apart by a template's id and variables.
 TEST(StoryTemplates, TheRecipesFileOnlyAddsPhrasingsThatStateTheSameValues) {
   EXPECT_NE(stated_values("{name1} pays {a} for {b} {obj1:gen}"), stated_values("{name1} pays {a} for {obj1:gen}"));
+  const std::map<std::string, std::size_t> kWordings = {{"en", 16}, {"zh", 16}, {"es", 16}, {"fr", 16},
+                                                        {"de", 15}, {"ja", 14}, {"ru", 14}, {"ar", 14}};
   const auto given = nlohmann::json::parse(std::ifstream(kPath));
   auto recipe = nlohmann::json::parse(std::ifstream(kRecipePath));
   ASSERT_EQ(recipe.at("templates").size(), given.at("templates").size());
@@ -112,7 +114,7 @@ TEST(StoryTemplates, TheRecipesFileOnlyAddsPhrasingsThatStateTheSameValues) {
     for (auto& [lang, phrasings] : recipe["templates"][t].at("text").items()) {
       const std::string where = given["templates"][t].at("id").get<std::string>() + " " + lang;
       const auto texts = phrasings.get<std::vector<std::string>>();
-      EXPECT_GE(texts.size(), 11u) << where;
+      EXPECT_EQ(texts.size(), kWordings.at(lang)) << where;
       EXPECT_EQ(std::set<std::string>(texts.begin(), texts.end()).size(), texts.size())
           << where << ": one stands twice";
       const auto expected = stated_values(given_texts.at(lang).at(0).get<std::string>());

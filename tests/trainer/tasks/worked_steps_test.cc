@@ -115,7 +115,8 @@ TEST(WorkedSteps, EveryGymAnswerIsRightAndEveryStatementTrue) {
     for (const TaskItem& item : *items) expect_right(item, &length);
     std::printf("%-24s mean %6.1f max %4zu characters, %d of %zu worked\n", task.c_str(), length.sum / length.n,
                 length.max, length.n, items->size());
-    EXPECT_GE(length.n, static_cast<int>(items->size() * (task == "gsm_symbolic" ? 8 : task == "number_sequence" ? 9 : 10) / 10)) << task;
+    const std::size_t percent = task == "gsm_symbolic" ? 80 : task == "number_sequence" ? 96 : 100;  // 97.7 measured
+    EXPECT_GE(length.n, static_cast<int>(items->size() * percent / 100)) << task;
   }
 }
 
