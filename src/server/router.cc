@@ -80,8 +80,10 @@ std::string Router::route_label(std::string_view target) {
   return find_web_asset(path) != nullptr ? "page" : "other";
 }
 
-bool Router::has_key(const HttpRequest& request) const {
-  return options_.api_keys.empty() || key_holder(request.authorization, options_.api_keys) != 0;
+std::optional<int> Router::holder_of(const HttpRequest& request) const {
+  if (options_.api_keys.empty()) return 0;
+  const int holder = key_holder(request.authorization, options_.api_keys);
+  return holder != 0 ? std::optional(holder) : std::nullopt;
 }
 
 std::variant<std::monostate, ApiError> Router::check_access(const HttpRequest& request) const {
@@ -109,7 +111,8 @@ std::variant<HttpReply, ChatRequest> Router::route(const HttpRequest& request) c
   if (find_web_asset(path) != nullptr)
     return is_read(request.method) ? page(request, path) : wrong_method(request.method, path, "GET");
 
-  if (!has_key(request))
+  const std::optional<int> holder = holder_of(request);
+  if (!holder)
     return error_reply({.status = 401,
                         .message = request.authorization.empty()
                                        ? "Authorization: expected \"Bearer <API key>\", found nothing"
@@ -135,7 +138,7 @@ std::variant<HttpReply, ChatRequest> Router::route(const HttpRequest& request) c
     auto parsed = parse_chat_request(request.body, served_);
     if (const auto* error = std::get_if<ApiError>(&parsed)) return error_reply(*error);
     ChatRequest chat = std::get<ChatRequest>(std::move(parsed));
-    chat.generation.holder = key_holder(request.authorization, options_.api_keys);
+    chat.generation.holder = *holder;
     return chat;
   }
   return error_reply({.status = 404,
@@ -147,7 +150,7 @@ std::variant<HttpReply, ChatRequest> Router::route(const HttpRequest& request) c
 
 HttpReply Router::health(const HttpRequest& request) const {
   Object json = {{"status", draining_ ? "draining" : "ok"}};
-  if (has_key(request)) {  // strangers learn that it lives, not what it does
+  if (holder_of(request)) {  // strangers learn that it lives, not what it does
     const EngineStats stats = model_.stats();
     json.update(Object{{"model", model_.name()},
                        {"context_tokens", model_.context_tokens()},

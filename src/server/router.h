@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -43,7 +44,8 @@ class Router {
   HttpReply models() const;
   HttpReply one_model(std::string_view id) const;
   HttpReply page(const HttpRequest& request, std::string_view path) const;
-  bool has_key(const HttpRequest& request) const;
+  // Of the key in the request (access.h), 0 where none is asked for; nothing if the key is missing or wrong.
+  std::optional<int> holder_of(const HttpRequest& request) const;
   std::variant<std::monostate, ApiError> check_access(const HttpRequest& request) const;
 
   ChatModel& model_;

@@ -8,7 +8,6 @@
 namespace hadal {
 namespace {
 
-constexpr int kMargin = 48;
 constexpr std::size_t kPoints = 600;
 
 // At most kPoints means of equal stretches: a long run stays a small page, and the noise is smoothed alike everywhere.
@@ -54,22 +53,21 @@ std::string short_number(double value) {
 }
 
 std::string draw_curve(const std::vector<CurvePoint>& all) {
-  std::vector<CurvePoint> points;
-  for (const CurvePoint& p : all)
-    if (std::isfinite(p.x) && std::isfinite(p.y)) points.push_back(p);
-  points = thinned(points);
+  const std::vector<CurvePoint> points = thinned(all);
   if (points.empty()) return "<text x=\"50\" y=\"50\">no data</text>";
   std::string svg;
   double low = points[0].y, high = points[0].y;
   for (const CurvePoint& p : points) low = std::min(low, p.y), high = std::max(high, p.y);
   if (high <= low) high = low + std::max(1e-9, std::abs(low) * 0.01);
   const double left = points.front().x, right = std::max(points.back().x, left + 1e-9);
-  const auto x_of = [&](double x) { return kMargin + (x - left) / (right - left) * (kCurveWidth - kMargin - 8); };
+  const auto x_of = [&](double x) {
+    return kCurveMargin + (x - left) / (right - left) * (kCurveWidth - kCurveMargin - 8);
+  };
   const auto y_of = [&](double y) { return 8 + (high - y) / (high - low) * (kCurveHeight - 36); };
   for (int i = 0; i <= 4; ++i) {
     const double y = low + (high - low) * i / 4;
     svg += fmt::format("<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/><text x=\"4\" y=\"{:.1f}\">{}</text>",
-                       kMargin, kCurveWidth - 8, y_of(y), y_of(y), y_of(y) + 4, short_number(y));
+                       kCurveMargin, kCurveWidth - 8, y_of(y), y_of(y), y_of(y) + 4, short_number(y));
   }
   for (int i = 0; i <= 4; ++i) {
     const double x = left + (right - left) * i / 4;

@@ -252,15 +252,6 @@ Status parse_run(RecipeTable& table, const std::filesystem::path& folder, Recipe
   return Done{};
 }
 
-}  // namespace
-
-bool asks_questions(const SourceRecipe& source) {
-  if (source.kind == SourceKind::tasks) return true;
-  return source.kind == SourceKind::generator && source.generator != "drills" && source.generator != "copy_drills";
-}
-
-namespace {
-
 constexpr std::size_t kMaxRecipeBytes = 1 << 20;
 
 Result<toml::table> parse_toml(std::string_view text, const std::string& subject) {
@@ -277,25 +268,29 @@ Status take_included(toml::table& root, const std::filesystem::path& file) {
   const std::string subject = file.filename().string();
   const toml::node* key = root.get("include");
   if (key == nullptr) return Done{};
-  const auto name = key->value<std::string>();
-  if (!name || name->empty() || std::filesystem::path(*name).filename() != *name) {
+  const auto included_file = key->value<std::string>();
+  if (!included_file || included_file->empty() || std::filesystem::path(*included_file).filename() != *included_file) {
     return Error{ErrorKind::invalid,
                  subject + ": include: expected the name of a recipe in the same folder, found " + toml_excerpt(*key)};
   }
-  const std::string included_name = *name;
-  HADAL_ASSIGN(const std::string text, read_text_file(file.parent_path() / included_name, kMaxRecipeBytes));
-  HADAL_ASSIGN(const toml::table included, parse_toml(text, included_name));
+  HADAL_ASSIGN(const std::string text, read_text_file(file.parent_path() / *included_file, kMaxRecipeBytes));
+  HADAL_ASSIGN(const toml::table included, parse_toml(text, *included_file));
   root.erase("include");
-  for (const auto& [name_of, node] : included) {
-    if (name_of == "include") {
-      return Error{ErrorKind::invalid, included_name + ": include: expected none in an included recipe, found one"};
+  for (const auto& [name, node] : included) {
+    if (name == "include") {
+      return Error{ErrorKind::invalid, *included_file + ": include: expected none in an included recipe, found one"};
     }
-    if (!root.contains(name_of)) root.insert(name_of, node);
+    if (!root.contains(name)) root.insert(name, node);
   }
   return Done{};
 }
 
 }  // namespace
+
+bool asks_questions(const SourceRecipe& source) {
+  if (source.kind == SourceKind::tasks) return true;
+  return source.kind == SourceKind::generator && source.generator != "drills" && source.generator != "copy_drills";
+}
 
 Result<Recipe> parse_recipe(std::string_view text, const std::filesystem::path& file) {
   const std::string subject = file.filename().string();

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "spec/tensor_table.h"
 #include "trainer/curve.h"
+#include "trainer/held_out.h"
 
 namespace hadal {
 namespace {
@@ -60,23 +61,27 @@ std::string held_out_table(const std::vector<StepMetrics>& steps) {
 
 using Value = std::function<double(const StepMetrics&)>;
 
-// Steps where `value` is a number, over trained tokens.
-std::string curve(std::string_view title, const std::vector<StepMetrics>& steps, const Value& value) {
+// Over trained tokens, the steps where `value` is a number.
+std::vector<CurvePoint> points_of(const std::vector<StepMetrics>& steps, const Value& value) {
   std::vector<CurvePoint> points;
-  for (const StepMetrics& m : steps) points.push_back({static_cast<double>(m.tokens), value(m)});
-  return curve_svg(title, points);
+  for (const StepMetrics& m : steps) {
+    const double y = value(m);
+    if (std::isfinite(y)) points.push_back({static_cast<double>(m.tokens), y});
+  }
+  return points;
 }
 
-double mean_accuracy(const ReinforcementMetrics& m) {
-  double sum = 0;
-  for (const auto& [name, share] : m.held_out_accuracy) sum += share;
-  return m.held_out_accuracy.empty() ? NAN : 100 * sum / static_cast<double>(m.held_out_accuracy.size());
+std::string curve(std::string_view title, const std::vector<StepMetrics>& steps, const Value& value) {
+  return curve_svg(title, points_of(steps, value));
+}
+
+double mean_accuracy(const StepMetrics& m) {
+  const bool measured = m.reinforcement && !m.reinforcement->held_out_accuracy.empty();
+  return measured ? 100 * mean_of(m.reinforcement->held_out_accuracy) : NAN;
 }
 
 double mean_held_out(const StepMetrics& m) {
-  double sum = 0;
-  for (const auto& [name, loss] : m.held_out) sum += loss;
-  return m.held_out.empty() ? NAN : sum / static_cast<double>(m.held_out.size());
+  return m.held_out.empty() ? NAN : mean_of(m.held_out);
 }
 
 // Of the steps that learned from rewards; nothing where there are none.
@@ -95,8 +100,7 @@ std::string reinforcement_part(const std::vector<StepMetrics>& all) {
   html += row("answers", fmt::format("{:.0f} s, learning from them {:.0f} s", rollout_seconds, update_seconds));
   html += "</table>\n";
   if (!measured.empty())
-    html += curve("held-out questions answered right (greedy), %, mean over files", measured,
-                  [](const StepMetrics& m) { return mean_accuracy(*m.reinforcement); });
+    html += curve("held-out questions answered right (greedy), %, mean over files", measured, mean_accuracy);
   const std::pair<std::string_view, double ReinforcementMetrics::*> curves[] = {
       {"mean reward of sampled answers; sources change as they are learned", &ReinforcementMetrics::reward},
       {"share of sampled answers that are right", &ReinforcementMetrics::accuracy},
@@ -187,9 +191,7 @@ std::string report_html(const Recipe& recipe, const ModelConfig& config, const s
       {"tokens a second", [](const StepMetrics& m) { return m.tokens_per_second; }},
       {"GFLOP/s", [](const StepMetrics& m) { return m.gflops; }}};
   for (const auto& [title, value] : curves) html += curve(title, steps, value);
-  std::vector<CurvePoint> held_out;
-  for (const StepMetrics& m : steps)
-    if (!m.held_out.empty()) held_out.push_back({static_cast<double>(m.tokens), mean_held_out(m)});
+  const std::vector<CurvePoint> held_out = points_of(steps, mean_held_out);
   if (!held_out.empty()) html += curve_svg("held-out loss a token, mean over files", held_out);
   return html + held_out_table(steps) + reinforcement_part(steps) + answers_part(before, after) + "</body></html>\n";
 }
@@ -201,11 +203,7 @@ std::string report_svg(const Recipe& recipe, const std::vector<StepMetrics>& ste
   };
   std::vector<Chart> charts;
   const auto add = [&](std::string_view title, const Value& value) {
-    Chart chart{title, {}};
-    for (const StepMetrics& m : steps) {
-      const double y = value(m);
-      if (std::isfinite(y)) chart.points.push_back({static_cast<double>(m.tokens), y});
-    }
+    Chart chart{title, points_of(steps, value)};
     if (!chart.points.empty()) charts.push_back(std::move(chart));
   };
   const auto of_answers = [](double ReinforcementMetrics::*member) {
@@ -213,14 +211,13 @@ std::string report_svg(const Recipe& recipe, const std::vector<StepMetrics>& ste
       return m.reinforcement && m.reinforcement->groups_tried > 0 ? (*m.reinforcement).*member : NAN;
     };
   };
-  add("held-out questions answered right, %",
-      [](const StepMetrics& m) { return m.reinforcement ? mean_accuracy(*m.reinforcement) : NAN; });
+  add("held-out questions answered right, %", mean_accuracy);
   add("sampled answers that are right, share (sources change)", of_answers(&ReinforcementMetrics::accuracy));
   add("tokens of an answer", of_answers(&ReinforcementMetrics::answer_tokens));
   add("entropy a token, nats", of_answers(&ReinforcementMetrics::entropy));
   if (charts.empty()) {
     add("loss a token", [](const StepMetrics& m) { return m.loss; });
-    add("held-out loss a token", [](const StepMetrics& m) { return mean_held_out(m); });
+    add("held-out loss a token", mean_held_out);
   }
   constexpr int kTitle = 22, kCell = kCurveHeight + kTitle;
   const int columns = charts.size() > 1 ? 2 : 1;
@@ -233,9 +230,10 @@ std::string report_svg(const Recipe& recipe, const std::vector<StepMetrics>& ste
       columns * kCurveWidth, rows * kCell, escaped(recipe.name), kCurveStyle);
   for (std::size_t i = 0; i < charts.size(); ++i) {
     const int x = static_cast<int>(i) % columns * kCurveWidth, y = static_cast<int>(i) / columns * kCell;
-    svg += fmt::format("<g transform=\"translate({} {})\"><text x=\"{}\" y=\"15\">{}</text></g>\n", x, y, 48,
-                       escaped(charts[i].title));
-    svg += fmt::format("<g transform=\"translate({} {})\">{}</g>\n", x, y + kTitle, draw_curve(charts[i].points));
+    svg += fmt::format(
+        "<g transform=\"translate({} {})\"><text x=\"{}\" y=\"15\">{}</text><g transform=\"translate(0 "
+        "{})\">{}</g></g>\n",
+        x, y, kCurveMargin, escaped(charts[i].title), kTitle, draw_curve(charts[i].points));
   }
   return svg + "</svg>\n";
 }
