@@ -18,8 +18,7 @@ struct ExpressionToken {
 std::optional<std::vector<ExpressionToken>> tokenize_expression(std::string_view text);
 
 // A number, the negation of its one operand, or a chain of two operands and more: a sum with + and -, a product with *
-// and
-// /, worked from the left. Only parentheses and signs nest (at most 64 deep), so a tree is walked by recursion.
+// and /, worked from the left. Only parentheses and signs nest (at most 64 deep), so a tree is walked by recursion.
 struct Expression {
   enum class Kind { number, negation, sum, product };
   struct Operand;

@@ -6,8 +6,10 @@
 #include <cmath>
 #include <fstream>
 #include <numeric>
+#include <optional>
 #include <utility>
 
+#include "trainer/tasks/expression.h"
 #include "trainer/tasks/generators_parts.h"
 #include "trainer/tasks/steps_writer.h"
 
@@ -36,13 +38,30 @@ TaskItem item_of(std::string question, std::string answer, json meta) {
   return item;
 }
 
-// The value of an expression whose every quotient is whole, or nothing.
+// The value of an expression of whole numbers whose every quotient, from the left, is whole, or nothing.
+std::optional<std::int64_t> whole_value(const steps::Expression& expression) {
+  using Kind = steps::Expression::Kind;
+  if (expression.kind == Kind::number) return static_cast<std::int64_t>(expression.number);
+  std::optional<std::int64_t> value;
+  for (const auto& [op, operand] : expression.operands) {
+    const std::optional<std::int64_t> next = whole_value(operand);
+    if (!next) return std::nullopt;
+    if (!value) {
+      value = expression.kind == Kind::negation ? -*next : *next;
+    } else if (op == '/') {
+      if (*next == 0 || *value % *next != 0) return std::nullopt;
+      *value /= *next;
+    } else {
+      *value = op == '+' ? *value + *next : op == '-' ? *value - *next : *value * *next;
+    }
+  }
+  return value;
+}
+
 std::optional<std::int64_t> whole_value(const std::string& expression) {
   const auto tokens = steps::tokenize_expression(expression);
-  steps::StepsWriter writer;
-  const auto value = tokens ? steps::evaluate_in_steps(*tokens, &writer) : std::nullopt;
-  if (!value || *value != std::floor(*value) || writer.text().find('.') != std::string::npos) return std::nullopt;
-  return static_cast<std::int64_t>(*value);
+  const auto tree = tokens ? steps::parse_expression(*tokens) : std::nullopt;
+  return tree ? whole_value(*tree) : std::nullopt;
 }
 
 }  // namespace
