@@ -62,7 +62,7 @@ std::vector<LayerRun> layer_runs(const ModelConfig& config) {
 void count_stored(const TensorSource& files, ModelFacts& facts) {
   for (const std::string& name : files.names()) {
     const TensorView view = *files.find(name);
-    for (StoredFacts* sum : {&facts.stored, &facts.stored_by_kind[std::string(name_of(view.dtype))]}) {
+    for (StoredFacts* sum : {&facts.stored, &facts.stored_by_kind[storage_name(view)]}) {
       ++sum->tensors;
       sum->bytes += view.bytes.size();
     }

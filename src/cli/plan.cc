@@ -55,7 +55,8 @@ class Sample {
       const int outputs = static_cast<int>(spec.shape[0]), inputs = static_cast<int>(spec.shape[1]);
       if (view && is_block(view->dtype)) {
         const StoredRows rows{view->dtype, view->bytes.data(),
-                              size_bytes(view->dtype, static_cast<std::size_t>(inputs)), 0, outputs};
+                              size_bytes(view->dtype, static_cast<std::size_t>(inputs)), 0, outputs,
+                              /*transposed=*/false, view->interleaved};
         matrix.refer(compute.arithmetic, outputs, inputs, {&rows, 1});
       } else {
         matrix.allocate(compute.arithmetic, outputs, inputs);

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/interleaved_rows.h"
 #include "base/printable.h"
 
 namespace hadal {
@@ -29,6 +30,9 @@ constexpr std::array kTypeIds = std::to_array<TypeId>(
      {19, DType::iq1_s}, {20, DType::iq4_nl}, {21, DType::iq3_s},   {22, DType::iq2_s},  {23, DType::iq4_xs},
      {24, DType::i8},    {25, DType::i16},    {26, DType::i32},     {27, DType::i64},    {28, DType::f64},
      {29, DType::iq1_m}, {30, DType::bf16},   {34, DType::tq1_0},   {35, DType::tq2_0},  {39, DType::mxfp4}});
+
+// The rows' type in tiles: far above all that GGUF numbers, and no other program takes it for something else.
+constexpr std::uint32_t kFirstInterleaved = 1000;
 
 // Bytes of one element; 0: it says its own length.
 std::uint64_t element_bytes(GgufType type) {
@@ -105,15 +109,18 @@ std::string_view text_at(const std::byte* p, std::uint64_t size) {
 
 }  // namespace
 
-std::optional<std::uint32_t> gguf_type_id(DType dtype) {
+std::optional<std::uint32_t> gguf_type_id(GgufStorage storage) {
+  if (storage.interleaved && !can_interleave(storage.dtype)) return std::nullopt;
   for (const TypeId& each : kTypeIds)
-    if (each.dtype == dtype) return each.id;
+    if (each.dtype == storage.dtype) return each.id + (storage.interleaved ? kFirstInterleaved : 0);
   return std::nullopt;
 }
 
-std::optional<DType> dtype_of_gguf(std::uint32_t type_id) {
+std::optional<GgufStorage> storage_of_gguf(std::uint32_t type_id) {
+  const bool interleaved = type_id >= kFirstInterleaved;
+  if (interleaved) type_id -= kFirstInterleaved;
   for (const TypeId& each : kTypeIds)
-    if (each.id == type_id) return each.dtype;
+    if (each.id == type_id && (!interleaved || can_interleave(each.dtype))) return GgufStorage{each.dtype, interleaved};
   return std::nullopt;
 }
 
@@ -247,15 +254,18 @@ class GgufParser {
                             static_cast<std::int64_t>(dimension));  // innermost first in the file
     }
     HADAL_ASSIGN(const auto type, take<std::uint32_t>(what));
-    const auto dtype = dtype_of_gguf(type);
-    if (!dtype)
+    const auto storage = storage_of_gguf(type);
+    if (!storage)
       return error(what, "a tensor type that hadal knows", fmt::format("number {}", type), ErrorKind::unsupported);
-    t.tensor.dtype = *dtype;
-    if (t.tensor.shape.back() % block_values(*dtype) != 0)
+    const DType dtype = t.tensor.dtype = storage->dtype;
+    t.tensor.interleaved = storage->interleaved;
+    if (t.tensor.shape.back() % block_values(dtype) != 0)
       return error(what,
-                   fmt::format("rows of whole {} blocks of {} values", hadal::name_of(*dtype), block_values(*dtype)),
+                   fmt::format("rows of whole {} blocks of {} values", hadal::name_of(dtype), block_values(dtype)),
                    fmt::format("rows of {}", t.tensor.shape.back()));
-    t.bytes = hadal::size_bytes(*dtype, elements);
+    if (t.tensor.interleaved && (dimensions < 2 || t.tensor.shape[dimensions - 2] % kTileRows != 0))
+      return error(what, fmt::format("a multiple of {} rows in tiles", kTileRows), shape_text(t.tensor.shape));
+    t.bytes = hadal::size_bytes(dtype, elements);
     HADAL_ASSIGN(t.offset, take<std::uint64_t>(what));
     if (t.offset % alignment_ != 0)
       return error(what, fmt::format("an offset that is a multiple of {}", alignment_), fmt::format("{}", t.offset));

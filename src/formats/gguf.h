@@ -35,9 +35,14 @@ struct GgufValue {
   std::span<const std::byte> bytes;  // of them; strings keep their lengths in front
 };
 
-// The number in the file for a tensor of this type; nullopt: GGUF has none.
-std::optional<std::uint32_t> gguf_type_id(DType dtype);
-std::optional<DType> dtype_of_gguf(std::uint32_t type_id);
+// How a tensor's values lie.
+struct GgufStorage {
+  DType dtype = DType::f32;
+  bool interleaved = false;  // TensorView::interleaved: hadal's own, numbered 1000 above the rows' type
+};
+// Its number in the file; nullopt: GGUF has none.
+std::optional<std::uint32_t> gguf_type_id(GgufStorage storage);
+std::optional<GgufStorage> storage_of_gguf(std::uint32_t type_id);
 
 class Gguf final : public TensorSource {
  public:

@@ -92,7 +92,7 @@ Result<GgufWriter> GgufWriter::create(const std::filesystem::path& path, const G
     put_text(header, t.name);
     put(header, static_cast<std::uint32_t>(t.shape.size()));
     for (auto d = t.shape.rbegin(); d != t.shape.rend(); ++d) put(header, static_cast<std::uint64_t>(*d));
-    put(header, gguf_type_id(t.dtype).value());
+    put(header, gguf_type_id({t.dtype, t.interleaved}).value());
     put(header, offset);
     offset += t.data_bytes() + padding(t.data_bytes());
   }

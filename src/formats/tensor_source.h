@@ -21,6 +21,8 @@ struct TensorView {
   std::vector<std::int64_t> shape;   // row-major; [] is a scalar; of block types the last dimension is whole blocks
   std::span<const std::byte> bytes;  // of any alignment; exactly size_bytes(dtype, elements())
   std::string_view file;             // its name without directories, for errors; lives as long as the source
+  // Rows lie in tiles (base/interleaved_rows.h); then there are two dimensions or more, the last but one whole tiles.
+  bool interleaved = false;
 
   std::int64_t elements() const;
 };
@@ -41,6 +43,7 @@ struct TensorDeclaration {
   std::string name;
   DType dtype = DType::f32;
   std::vector<std::int64_t> shape;
+  bool interleaved = false;
 
   std::uint64_t data_bytes() const;
 };
@@ -48,6 +51,12 @@ struct TensorDeclaration {
 // "[64, 2048]".
 std::string shape_text(std::span<const std::int64_t> shape);
 
+// "Q4_K", "Q4_K x16" for tiles.
+std::string storage_name(const TensorView& tensor);
+
+// Rows [first_row, first_row + rows), converted (dtype.h). A row is the last of two dimensions or more; of a vector, a
+// value.
+void read_rows(const TensorView& tensor, std::int64_t first_row, std::int64_t rows, float* out);
 // The whole tensor, converted (dtype.h). For small ones: golden files, token lists, biases.
 std::vector<float> floats_of(const TensorView& tensor);
 // Integer tensors only (HADAL_CHECK).

@@ -80,6 +80,10 @@ struct StoredKernels {
   // y[r * y_stride + j] (+)= row j of n · x[r] of m: each row of W is unpacked once for eight of x.
   void (*dot)(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, int m, float* y,
               std::ptrdiff_t y_stride, bool accumulate);
+  // The same for tiles of sixteen rows side by side (base/interleaved_rows.h), n a multiple of 16. Null: none for this
+  // type.
+  void (*dot_interleaved)(const std::byte* tiles, std::size_t row_bytes, int n, int k, const CodedRow* x, int m,
+                          float* y, std::ptrdiff_t y_stride, bool accumulate);
 };
 
 struct KernelTable {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/interleaved_rows.h"
 #include "kernels/kernel_table.h"
 #include "kernels/scratch.h"
 
@@ -81,9 +82,10 @@ void run_few_stored(const KernelTable& kernels, const MatmulJob& job, const Part
             .sums = reinterpret_cast<float*>(at + padded + scale_bytes)};
     kernels.code_row(source_row(job, part.row + i), inputs, x[i]);
   }
-  kernels.stored(piece.dtype)
-      ->dot(piece.data + static_cast<std::size_t>(first - piece.first_output) * piece.row_bytes, piece.row_bytes,
-            outputs, inputs, x, part.rows, job.y + part.row * job.y_stride + first, job.y_stride, job.accumulate);
+  const StoredKernels* stored = kernels.stored(piece.dtype);
+  const auto dot = piece.interleaved ? stored->dot_interleaved : stored->dot;
+  dot(piece.data + static_cast<std::size_t>(first - piece.first_output) * piece.row_bytes, piece.row_bytes, outputs,
+      inputs, x, part.rows, job.y + part.row * job.y_stride + first, job.y_stride, job.accumulate);
 }
 
 // n rows of a piece to a panel of floats or bf16; types without kernels of their own by their definition.
@@ -92,6 +94,13 @@ void unpack_panel(const KernelTable& kernels, const StoredRows& piece, int row, 
                   float* values) {
   constexpr bool kFloat = std::is_same_v<E, float>;
   const std::byte* rows = piece.data + static_cast<std::size_t>(row) * piece.row_bytes;
+  if (piece.interleaved) {
+    auto* apart = reinterpret_cast<std::byte*>(values);  // rows of blocks are shorter than rows of floats
+    for (int i = 0; i < n; ++i)
+      extract_row(piece.dtype, rows + static_cast<std::size_t>(i / kTileRows * kTileRows) * piece.row_bytes,
+                  piece.row_bytes, i % kTileRows, apart + static_cast<std::size_t>(i) * piece.row_bytes);
+    rows = apart;
+  }
   if (const StoredKernels* stored = kernels.stored(piece.dtype)) {
     if constexpr (kFloat)
       stored->panel_f32(rows, piece.row_bytes, n, inputs, panel);
@@ -263,9 +272,11 @@ void PackedMatrix::allocate(Arithmetic arithmetic, int outputs, int inputs) {
 
 void PackedMatrix::refer(Arithmetic arithmetic, int outputs, int inputs, std::span<const StoredRows> pieces) {
   for (const StoredRows& piece : pieces)
-    HADAL_CHECK(piece.first_output % kPanelWidth == 0 && piece.first_output + piece.outputs <= outputs &&
-                piece.row_bytes ==
-                    size_bytes(piece.dtype, static_cast<std::size_t>(piece.transposed ? piece.outputs : inputs)));
+    HADAL_CHECK(
+        (!piece.interleaved || (can_interleave(piece.dtype) && !piece.transposed && piece.outputs % kTileRows == 0)) &&
+        piece.first_output % kPanelWidth == 0 && piece.first_output + piece.outputs <= outputs &&
+        piece.row_bytes ==
+            size_bytes(piece.dtype, static_cast<std::size_t>(piece.transposed ? piece.outputs : inputs)));
   declare(arithmetic, outputs, inputs);
   stored_.assign(pieces.begin(), pieces.end());
 }

@@ -23,6 +23,7 @@ struct StoredRows {
   std::size_t row_bytes;
   int first_output, outputs;  // where they stand in W; first_output is a multiple of 32
   bool transposed = false;    // the file's rows are inputs of W: [inputs] rows of `outputs` values
+  bool interleaved = false;   // tiles of sixteen rows (base/interleaved_rows.h); `outputs` a multiple of 16
 };
 
 // A weight matrix W [outputs, inputs]: in panels of 32 outputs (kernel_table.h), float32 or bf16 by arithmetic; or

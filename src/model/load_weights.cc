@@ -318,12 +318,13 @@ class Referrals {
                       .data = view->bytes.data(),
                       .row_bytes = size_bytes(view->dtype, static_cast<std::size_t>(t.shape[1])),
                       .first_output = first_output,
-                      .outputs = static_cast<int>(t.shape[0])};
+                      .outputs = static_cast<int>(t.shape[0]),
+                      .interleaved = view->interleaved};
   }
 
   void refer_embedding(const TensorSpec& t) {
     const auto rows = stored_rows(t, 0);
-    if (!rows) return;
+    if (!rows || rows->interleaved) return;  // looked up row by row
     weights_.embedding_stored = *rows;
     if (c_.tie_word_embeddings) weights_.lm_head.refer({&*rows, 1});
     referred_.insert(&t);
@@ -346,7 +347,7 @@ class Referrals {
     if (nope % kPanelWidth != 0 || value % kPanelWidth != 0) return;
     if (tensors.whole) {
       const auto rows = stored_rows(*tensors.whole, 0);
-      if (!rows) return;
+      if (!rows || rows->interleaved) return;  // half of it is taken transposed
       a.kv_b_proj.refer({&*rows, 1});
       for (int h = 0; h < c_.num_attention_heads; ++h) {
         AbsorbedHead& head = a.absorbed[static_cast<std::size_t>(h)];
@@ -359,7 +360,7 @@ class Referrals {
       return;
     }
     const auto k_b = stored_rows(*tensors.keys, 0), v_b = stored_rows(*tensors.values, 0);
-    if (!k_b || !v_b) return;
+    if (!k_b || !v_b || k_b->interleaved || v_b->interleaved) return;
     std::vector<StoredRows> expanded;
     for (int h = 0; h < c_.num_attention_heads; ++h) {
       AbsorbedHead& head = a.absorbed[static_cast<std::size_t>(h)];

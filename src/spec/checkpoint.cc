@@ -87,9 +87,7 @@ Result<TensorReader> TensorReader::open(const TensorSource& source, const Tensor
 
 void TensorReader::read(std::int64_t first_row, std::int64_t rows, float* out) const {
   HADAL_CHECK(first_row >= 0 && rows >= 0 && first_row + rows <= rows_);
-  const std::size_t row_bytes = size_bytes(stored_.dtype, static_cast<std::size_t>(width_));
-  convert_to_f32(stored_.dtype, stored_.bytes.data() + static_cast<std::size_t>(first_row) * row_bytes,
-                 static_cast<std::size_t>(rows * width_), out);
+  read_rows(stored_, first_row, rows, out);
   if (scales_.values.empty()) return;
   for (std::int64_t row = 0; row < rows; ++row) apply_scales(first_row + row, out + row * width_);
 }

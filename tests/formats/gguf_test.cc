@@ -9,6 +9,7 @@
 #include <fstream>
 #include <set>
 
+#include "base/interleaved_rows.h"
 #include "base/rng.h"
 #include "base/temp_dir.h"
 #include "formats/gguf_writer.h"
@@ -175,6 +176,16 @@ std::vector<Lie> lies() {
          f.tensors[0] = gguf_tensor("x", {3, 2}, 4, 0);
        }),
        "tensor x: expected a tensor type that hadal knows, found number 4"},
+      {"tiles_of_no_type", with([](auto& f) {
+         f.tensors[0] = gguf_tensor("x", {32, 16}, 1000 + 3, 0);
+       }),
+       "tensor x: expected a tensor type that hadal knows, found number 1003"},
+      {"part_of_tile", with([](auto& f) {
+         f.tensors[1] = gguf_tensor("y", {32, 8}, 1000 + 8, 32);
+       }),
+       "tensor y: expected a multiple of 16 rows in tiles, found [8, 32]"},
+      {"tile_of_no_rows", with([](auto& f) { f.tensors[1] = gguf_tensor("y", {32}, 1000 + 8, 32); }),
+       "tensor y: expected a multiple of 16 rows in tiles, found [32]"},
       {"part_of_block", with([](auto& f) { f.tensors[1] = gguf_tensor("y", {33}, 8, 32); }),
        "tensor y: expected rows of whole Q8_0 blocks of 32 values"},
       {"misaligned", with([](auto& f) { f.tensors[1] = gguf_tensor("y", {32}, 8, 33); }),
@@ -242,6 +253,26 @@ TEST(SplitGguf, MissingSwappedAndRenamedFilesAreNamed) {
   EXPECT_NE(
       Gguf::open(dir.path() / "other.gguf").error().message.find("expected a name that ends in -00001-of-00002.gguf"),
       std::string::npos);
+}
+
+TEST(GgufWriter, TilesReadBackAsTheirRows) {
+  TempDir dir;
+  std::vector<std::byte> rows(2 * 16 * 34), tiles(rows.size());  // two matrices of 16 rows
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    rows[i] = static_cast<std::byte>(i % 34 == 1 ? 0x20 + i % 5 : i % 34 == 0 ? 0 : i * 7 % 251);
+  for (std::size_t at = 0; at < rows.size(); at += 16 * 34)
+    interleave_rows(DType::q8_0, rows.data() + at, 34, tiles.data() + at);
+  auto writer = GgufWriter::create(dir.path() / "t.gguf", {},
+                                   {{"apart", DType::q8_0, {2, 16, 32}}, {"tiles", DType::q8_0, {2, 16, 32}, true}});
+  ASSERT_TRUE(writer.ok()) << writer.error().message;
+  ASSERT_TRUE(writer->append(rows).ok() && writer->append(tiles).ok() && writer->commit().ok());
+  const Gguf f = std::move(Gguf::open(dir.path() / "t.gguf")).value();
+  EXPECT_EQ(storage_name(*f.find("tiles")), "Q8_0 x16");
+  EXPECT_EQ(floats_of(*f.find("tiles")), floats_of(*f.find("apart")));
+  std::vector<float> some(3 * 32);
+  read_rows(*f.find("tiles"), 15, 3, some.data());
+  const std::vector<float> all = floats_of(*f.find("apart"));
+  EXPECT_EQ(some, std::vector<float>(all.begin() + 15 * 32, all.begin() + 18 * 32));
 }
 
 TEST(GgufWriter, WhatIsWrittenReadsBack) {

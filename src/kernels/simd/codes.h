@@ -96,8 +96,24 @@ template <bool kBelow128>
 HADAL_INLINE i32x16 add_dot(i32x16 sum, u8x64 codes, const std::int8_t* x) {
   return _mm512_dpbusd_epi32(sum, codes, _mm512_loadu_si512(x));
 }
+// The same with the four bytes at x in every lane.
+template <bool kBelow128>
+HADAL_INLINE i32x16 add_dot_of_four(i32x16 sum, u8x64 codes, const std::int8_t* x) {
+  std::int32_t four;
+  std::memcpy(&four, x, 4);
+  return _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(four));
+}
 HADAL_INLINE f32x16 to_floats(i32x16 x) {
   return _mm512_cvtepi32_ps(x);
+}
+// Byte kByte of each word.
+template <int kByte>
+HADAL_INLINE f32x16 byte_of_words(u8x64 x) {
+  return to_floats(_mm512_and_si512(_mm512_srli_epi32(x, 8 * kByte), _mm512_set1_epi32(0xff)));
+}
+template <int kByte>
+HADAL_INLINE f32x16 signed_byte_of_words(u8x64 x) {
+  return to_floats(_mm512_srai_epi32(_mm512_slli_epi32(x, 24 - 8 * kByte), 24));
 }
 // Four words of each quarter of four registers change places.
 HADAL_INLINE void to_run_order(u8x64 (&codes)[4]) {
@@ -172,6 +188,10 @@ HADAL_INLINE f32x16 half_everywhere(const std::byte* p) {
   std::uint16_t bits;
   std::memcpy(&bits, p, 2);
   return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<short>(bits)));
+}
+// Sixteen half-precision numbers one after another.
+HADAL_INLINE f32x16 halves_at(const std::byte* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 
 #else  // AVX2 and portable: plain loops, which the compiler makes vectors of

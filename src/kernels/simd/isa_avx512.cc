@@ -4,6 +4,7 @@
 #define HADAL_SIMD_TABLE kAvx512Kernels
 #define HADAL_SIMD_ISA Isa::avx512
 
+#include "base/interleaved_rows.h"
 #include "kernels/kernel_table.h"
 #include "kernels/simd/vec.h"
 #include "kernels/simd/codes.h"
@@ -13,6 +14,8 @@
 
 #include "kernels/simd/block_types.inl"
 #include "kernels/simd/stored.inl"
+#include "kernels/simd/interleaved.inl"
+#include "kernels/simd/stored_table.inl"
 
 #include "kernels/simd/attention.inl"
 #include "kernels/simd/limits.inl"
