@@ -77,11 +77,11 @@ struct StoredKernels {
   // n <= 32 rows to one panel.
   void (*panel_f32)(const std::byte* rows, std::size_t row_bytes, int n, int k, float* panel);
   void (*panel_bf16)(const std::byte* rows, std::size_t row_bytes, int n, int k, std::uint16_t* panel);
-  // y[r * y_stride + j] (+)= row j of n · x[r] of m: each row of W is unpacked once for eight of x.
+  // y[r * y_stride + j] (+)= row j of n · x[r] of m: each row of W is unpacked once for eight of x. For few rows of x.
   void (*dot)(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, int m, float* y,
               std::ptrdiff_t y_stride, bool accumulate);
-  // The same for tiles of sixteen rows side by side (base/interleaved_rows.h), n a multiple of 16. Null: none for this
-  // type.
+  // The same for tiles of sixteen rows side by side (base/interleaved_rows.h), n a multiple of 16, any m. Null: none
+  // for this type.
   void (*dot_interleaved)(const std::byte* tiles, std::size_t row_bytes, int n, int k, const CodedRow* x, int m,
                           float* y, std::ptrdiff_t y_stride, bool accumulate);
 };

@@ -56,7 +56,8 @@ void add_parts(int job, int rows, int columns, int threads, std::vector<Part>& p
 }
 
 // Up to this many rows, 8-bit products that unpack a row of W once for eight of x beat panels, whose making must be
-// spread over many rows (V2-Lite's shapes in Q4_K on a Zen 4 core: see docs/kernels.md).
+// spread over many rows (V2-Lite's shapes in Q4_K on a Zen 4 core: see docs/kernels.md). Tiles beat them for any
+// number.
 constexpr int kFewRows = 16;
 
 const float* source_row(const MatmulJob& job, int row) {
@@ -67,14 +68,14 @@ std::size_t aligned(std::size_t bytes) {
   return (bytes + 63) / 64 * 64;
 }
 
-// The rows of x in 8 bits, then all outputs of the part, piece by piece.
-void run_few_stored(const KernelTable& kernels, const MatmulJob& job, const Part& part, const StoredRows& piece,
-                    int first, int outputs) {
+// The rows of x in 8 bits, then all outputs of the part that the piece holds.
+void run_coded(const KernelTable& kernels, const MatmulJob& job, const Part& part, const StoredRows& piece, int first,
+               int outputs) {
   const int inputs = job.weights->inputs();
   const std::size_t padded = static_cast<std::size_t>((inputs + 255) / 256 * 256);
   const std::size_t scale_bytes = padded / 4, row_bytes = padded + 2 * scale_bytes;
   std::byte* scratch = thread_scratch(static_cast<std::size_t>(part.rows) * row_bytes);
-  CodedRow x[kFewRows];
+  CodedRow x[kRowBlock];
   for (int i = 0; i < part.rows; ++i) {
     std::byte* at = scratch + static_cast<std::size_t>(i) * row_bytes;
     x[i] = {.codes = reinterpret_cast<std::int8_t*>(at),
@@ -177,8 +178,8 @@ void run_stored(const KernelTable& kernels, const MatmulJob& job, const Part& pa
     if (first >= last) continue;
     if (exact)
       run_many_stored<float>(kernels, job, part, piece, first, last - first);
-    else if (part.rows <= kFewRows && !piece.transposed && kernels.stored(piece.dtype))
-      run_few_stored(kernels, job, part, piece, first, last - first);
+    else if (piece.interleaved || (part.rows <= kFewRows && !piece.transposed && kernels.stored(piece.dtype)))
+      run_coded(kernels, job, part, piece, first, last - first);
     else
       run_many_stored<std::uint16_t>(kernels, job, part, piece, first, last - first);
   }

@@ -23,6 +23,10 @@ inline constexpr Tiled kTiled<Q5K> = {DType::q5_k, 32};
 template <>
 inline constexpr Tiled kTiled<Q6K> = {DType::q6_k, 16};
 
+// Few rows of x go through whole rows of W. Of many, so many over so many inputs as stay in the first-level cache (24
+// KiB) while tiles go by.
+inline constexpr int kFewRows = 8, kRowsAtOnce = 32, kInputsAtOnce = 512;
+
 #if defined(HADAL_SIMD_AVX512)
 
 template <int N>
@@ -246,51 +250,72 @@ HADAL_INLINE void dot_tile_of(const std::byte* tile, int k, const CodedRow* x, i
 }
 
 template <class T>
-void interleaved_dot(const std::byte* tiles, std::size_t row_bytes, int n, int k, const CodedRow* x, int m, float* y,
-                     std::ptrdiff_t y_stride, bool accumulate) {
-  for (int j = 0; j < n; j += 16)
-    dot_tile_of<T, kDotRows>(tiles + static_cast<std::size_t>(j) * row_bytes, k, x, m, y + j, y_stride, accumulate);
+HADAL_INLINE void multiply_tile(const std::byte* tile, int k, const CodedRow* x, int m, float* y,
+                                std::ptrdiff_t y_stride, bool accumulate) {
+  dot_tile_of<T, kDotRows>(tile, k, x, m, y, y_stride, accumulate);
 }
 
 #else  // a row at a time, taken out of its tile; sums in the order of the lanes above
 
 template <class T>
-void add_row(const std::byte* tile, int row, int k, const CodedRow& x, float& sum) {
+void multiply_tile(const std::byte* tile, int k, const CodedRow* x, int m, float* y, std::ptrdiff_t y_stride,
+                   bool accumulate) {
   constexpr int kBytes = 256 / T::kBlockValues * T::kBlockBytes, kRunValues = kTiled<T>.run_values;
-  for (int first = 0; first < k; first += 256, tile += 16 * kBytes) {
-    const int values = k - first < 256 ? k - first : 256;
-    std::byte block[kBytes] = {};
-    extract_row(kTiled<T>.dtype, tile, static_cast<std::size_t>(values / T::kBlockValues * T::kBlockBytes), row, block);
-    Codes w = T::unpack(block);
-    to_run_order(w.codes);
-    i32x16 dots = no_sum();
-    for (int c = 0; c < 4; ++c) dots = add_dot<T::kBelow128>(dots, w.codes[c], x.codes + first + 64 * c);
-    float scales[16], minima[16];
-    store(scales, w.scales);
-    store(minima, w.minima);
-    for (int at = 0; at < values; at += kRunValues) {
-      const int lane = run_lane(at / 16), in_x = first / 16 + lane;
-      const std::int32_t dot = kRunValues == 32 ? dots.v[lane] + dots.v[lane + 4] : dots.v[lane];
-      sum = __builtin_fmaf(static_cast<float>(dot), scales[lane] * x.scales[in_x], sum);
-      sum = __builtin_fmaf(minima[lane], x.sums[in_x], sum);
-      if (kRunValues == 32) sum = __builtin_fmaf(minima[lane], x.sums[in_x + 4], sum);
+  for (int row = 0; row < 16; ++row) {
+    float sums[kRowsAtOnce] = {};
+    for (int first = 0; first < k; first += 256) {
+      const int values = k - first < 256 ? k - first : 256;
+      std::byte block[kBytes] = {};
+      extract_row(kTiled<T>.dtype, tile + static_cast<std::ptrdiff_t>(first / 256) * 16 * kBytes,
+                  static_cast<std::size_t>(values / T::kBlockValues * T::kBlockBytes), row, block);
+      Codes w = T::unpack(block);
+      to_run_order(w.codes);
+      float scales[16], minima[16];
+      store(scales, w.scales);
+      store(minima, w.minima);
+      for (int r = 0; r < m; ++r) {
+        i32x16 dots = no_sum();
+        for (int c = 0; c < 4; ++c) dots = add_dot<T::kBelow128>(dots, w.codes[c], x[r].codes + first + 64 * c);
+        for (int at = 0; at < values; at += kRunValues) {
+          const int lane = run_lane(at / 16), in_x = first / 16 + lane;
+          const std::int32_t dot = kRunValues == 32 ? dots.v[lane] + dots.v[lane + 4] : dots.v[lane];
+          sums[r] = __builtin_fmaf(static_cast<float>(dot), scales[lane] * x[r].scales[in_x], sums[r]);
+          sums[r] = __builtin_fmaf(minima[lane], x[r].sums[in_x], sums[r]);
+          if (kRunValues == 32) sums[r] = __builtin_fmaf(minima[lane], x[r].sums[in_x + 4], sums[r]);
+        }
+      }
+    }
+    for (int r = 0; r < m; ++r) {
+      float& to = y[r * y_stride + row];
+      to = accumulate ? to + sums[r] : sums[r];
     }
   }
 }
 
+#endif
+
 template <class T>
 void interleaved_dot(const std::byte* tiles, std::size_t row_bytes, int n, int k, const CodedRow* x, int m, float* y,
                      std::ptrdiff_t y_stride, bool accumulate) {
-  for (int j = 0; j < n; ++j)
-    for (int r = 0; r < m; ++r) {
-      float sum = 0;
-      add_row<T>(tiles + static_cast<std::size_t>(j / 16 * 16) * row_bytes, j % 16, k, x[r], sum);
-      float& to = y[r * y_stride + j];
-      to = accumulate ? to + sum : sum;
+  const auto tile_at = [&](int j) { return tiles + static_cast<std::size_t>(j) * row_bytes; };
+  if (m <= kFewRows) {  // whole rows, as they lie in memory
+    for (int j = 0; j < n; j += 16) multiply_tile<T>(tile_at(j), k, x, m, y + j, y_stride, accumulate);
+    return;
+  }
+  for (int first = 0; first < k; first += kInputsAtOnce) {
+    const int inputs = k - first < kInputsAtOnce ? k - first : kInputsAtOnce;
+    const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(first / T::kBlockValues) * 16 * T::kBlockBytes;
+    for (int row = 0; row < m; row += kRowsAtOnce) {
+      const int rows = m - row < kRowsAtOnce ? m - row : kRowsAtOnce;
+      CodedRow part[kRowsAtOnce];
+      for (int r = 0; r < rows; ++r)
+        part[r] = {x[row + r].codes + first, x[row + r].scales + first / 16, x[row + r].sums + first / 16};
+      for (int j = 0; j < n; j += 16)
+        multiply_tile<T>(tile_at(j) + offset, inputs, part, rows, y + row * y_stride + j, y_stride,
+                         accumulate || first > 0);
     }
+  }
 }
-
-#endif
 
 template <class T>
 constexpr auto interleaved_dot_or_none() -> decltype(StoredKernels::dot_interleaved) {
