@@ -33,9 +33,12 @@ const Layout* layout_of(DType dtype) {
 
 // Bit 4 w + b goes to bit w of byte b: then one shift and mask give the fifth bits of word w of the codes.
 std::uint32_t by_words(std::uint32_t bits) {
-  std::uint32_t out = 0;
-  for (int i = 0; i < 32; ++i) out |= (bits >> i & 1u) << (i % 4 * 8 + i / 4);
-  return out;
+  for (int twice = 0; twice < 2; ++twice)
+    for (const FifthBitsStep& step : kFifthBitsSteps) {
+      const std::uint32_t moved = (bits ^ bits >> step.shift) & step.mask;
+      bits ^= moved ^ moved << step.shift;
+    }
+  return bits;
 }
 std::uint32_t by_values(std::uint32_t bits) {
   std::uint32_t out = 0;

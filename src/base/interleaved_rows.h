@@ -7,12 +7,22 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "base/dtype.h"
 
 namespace hadal {
 
 inline constexpr int kTileRows = 16;
+
+// Q5_0's fifth bits, bit i of value i in the file, lie by words in a tile: bit 4 w + b is bit w of byte b. Twice these
+// exchanges of bits `shift` apart (even bits down, odd ones up) bring them there.
+struct FifthBitsStep {
+  int shift;
+  std::uint32_t mask;
+};
+inline constexpr FifthBitsStep kFifthBitsSteps[] = {
+    {1, 0x22222222u}, {2, 0x0c0c0c0cu}, {4, 0x00f000f0u}, {8, 0x0000ff00u}};
 
 // Q4_0, Q5_0, Q8_0, Q4_K, Q5_K, Q6_K.
 bool can_interleave(DType dtype);

@@ -84,6 +84,8 @@ struct StoredKernels {
   // for this type.
   void (*dot_interleaved)(const std::byte* tiles, std::size_t row_bytes, int n, int k, const CodedRow* x, int m,
                           float* y, std::ptrdiff_t y_stride, bool accumulate);
+  // Sixteen rows to a tile: what interleave_rows() gives. Null as above.
+  void (*interleave)(const std::byte* rows, std::size_t row_bytes, std::byte* tile);
 };
 
 struct KernelTable {

@@ -56,9 +56,9 @@ void add_parts(int job, int rows, int columns, int threads, std::vector<Part>& p
 }
 
 // Up to this many rows, 8-bit products that unpack a row of W once for eight of x beat panels, whose making must be
-// spread over many rows (V2-Lite's shapes in Q4_K on a Zen 4 core: see docs/kernels.md). Tiles beat them for any
-// number.
-constexpr int kFewRows = 16;
+// spread over many rows (docs/kernels.md). Tiles, of the types that have them, beat panels for any number; kTilesMade
+// of them lie in the second-level cache beside x.
+constexpr int kFewRows = 16, kTilesMade = 16;
 
 const float* source_row(const MatmulJob& job, int row) {
   return job.x + (job.x_rows ? job.x_rows[row] : row) * job.x_stride;
@@ -68,13 +68,34 @@ std::size_t aligned(std::size_t bytes) {
   return (bytes + 63) / 64 * 64;
 }
 
+// y (+)= x · the rows of W at `rows`, [outputs] of them: where x is many, in tiles made on the way (`tiles` has room
+// for kTilesMade of them), whose making takes what two to four groups of eight rows of x do.
+void multiply_rows_apart(const KernelTable& kernels, const StoredRows& piece, const std::byte* rows, int outputs,
+                         int inputs, const CodedRow* x, int m, float* y, const MatmulJob& job, std::byte* tiles) {
+  const StoredKernels& stored = *kernels.stored(piece.dtype);
+  const std::size_t row_bytes = piece.row_bytes;
+  int done = 0;
+  for (int n = 0; m > kFewRows && done + kTileRows <= outputs; done += n) {
+    n = std::min((outputs - done) / kTileRows, kTilesMade) * kTileRows;
+    for (int row = 0; row < n; row += kTileRows)
+      stored.interleave(rows + static_cast<std::size_t>(done + row) * row_bytes, row_bytes,
+                        tiles + static_cast<std::size_t>(row) * row_bytes);
+    stored.dot_interleaved(tiles, row_bytes, n, inputs, x, m, y + done, job.y_stride, job.accumulate);
+  }
+  if (done < outputs)
+    stored.dot(rows + static_cast<std::size_t>(done) * row_bytes, row_bytes, outputs - done, inputs, x, m, y + done,
+               job.y_stride, job.accumulate);
+}
+
 // The rows of x in 8 bits, then all outputs of the part that the piece holds.
 void run_coded(const KernelTable& kernels, const MatmulJob& job, const Part& part, const StoredRows& piece, int first,
                int outputs) {
   const int inputs = job.weights->inputs();
   const std::size_t padded = static_cast<std::size_t>((inputs + 255) / 256 * 256);
   const std::size_t scale_bytes = padded / 4, row_bytes = padded + 2 * scale_bytes;
-  std::byte* scratch = thread_scratch(static_cast<std::size_t>(part.rows) * row_bytes);
+  const std::size_t x_bytes = aligned(static_cast<std::size_t>(part.rows) * row_bytes);
+  const bool make_tiles = !piece.interleaved && part.rows > kFewRows;
+  std::byte* scratch = thread_scratch(x_bytes + (make_tiles ? kTilesMade * kTileRows * piece.row_bytes : 0));
   CodedRow x[kRowBlock];
   for (int i = 0; i < part.rows; ++i) {
     std::byte* at = scratch + static_cast<std::size_t>(i) * row_bytes;
@@ -83,10 +104,13 @@ void run_coded(const KernelTable& kernels, const MatmulJob& job, const Part& par
             .sums = reinterpret_cast<float*>(at + padded + scale_bytes)};
     kernels.code_row(source_row(job, part.row + i), inputs, x[i]);
   }
-  const StoredKernels* stored = kernels.stored(piece.dtype);
-  const auto dot = piece.interleaved ? stored->dot_interleaved : stored->dot;
-  dot(piece.data + static_cast<std::size_t>(first - piece.first_output) * piece.row_bytes, piece.row_bytes, outputs,
-      inputs, x, part.rows, job.y + part.row * job.y_stride + first, job.y_stride, job.accumulate);
+  const std::byte* rows = piece.data + static_cast<std::size_t>(first - piece.first_output) * piece.row_bytes;
+  float* y = job.y + part.row * job.y_stride + first;
+  if (piece.interleaved)
+    kernels.stored(piece.dtype)
+        ->dot_interleaved(rows, piece.row_bytes, outputs, inputs, x, part.rows, y, job.y_stride, job.accumulate);
+  else
+    multiply_rows_apart(kernels, piece, rows, outputs, inputs, x, part.rows, y, job, scratch + x_bytes);
 }
 
 // n rows of a piece to a panel of floats or bf16; types without kernels of their own by their definition.
@@ -170,6 +194,12 @@ void run_many_stored(const KernelTable& kernels, const MatmulJob& job, const Par
   }
 }
 
+// Whether so many rows of x are multiplied in 8 bits.
+bool in_codes(const KernelTable& kernels, const StoredRows& piece, int rows) {
+  if (piece.transposed || !kernels.stored(piece.dtype)) return false;
+  return rows <= kFewRows || can_interleave(piece.dtype);
+}
+
 void run_stored(const KernelTable& kernels, const MatmulJob& job, const Part& part) {
   const bool exact = job.weights->arithmetic() == Arithmetic::exact;
   for (const StoredRows& piece : job.weights->stored()) {
@@ -178,7 +208,7 @@ void run_stored(const KernelTable& kernels, const MatmulJob& job, const Part& pa
     if (first >= last) continue;
     if (exact)
       run_many_stored<float>(kernels, job, part, piece, first, last - first);
-    else if (piece.interleaved || (part.rows <= kFewRows && !piece.transposed && kernels.stored(piece.dtype)))
+    else if (in_codes(kernels, piece, part.rows))
       run_coded(kernels, job, part, piece, first, last - first);
     else
       run_many_stored<std::uint16_t>(kernels, job, part, piece, first, last - first);

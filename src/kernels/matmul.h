@@ -44,7 +44,8 @@ class PackedMatrix {
   void declare(Arithmetic arithmetic, int outputs, int inputs);
   void allocate() { allocate(arithmetic_, outputs_, inputs_); }
   // Takes W from where it lies; outputs that no piece holds stay untouched by products. In fast arithmetic a few rows
-  // are multiplied in 8 bits, more of them in bf16; exact arithmetic gives the bits of packed float32 weights.
+  // are multiplied in 8 bits, more of them too if the type has tiles, else in bf16; exact arithmetic gives the bits of
+  // packed float32 weights.
   void refer(Arithmetic arithmetic, int outputs, int inputs, std::span<const StoredRows> pieces);
   void refer(std::span<const StoredRows> pieces) { refer(arithmetic_, outputs_, inputs_, pieces); }
   std::span<const StoredRows> stored() const noexcept { return stored_; }  // empty: packed

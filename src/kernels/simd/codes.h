@@ -189,6 +189,13 @@ HADAL_INLINE f32x16 half_everywhere(const std::byte* p) {
   std::memcpy(&bits, p, 2);
   return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<short>(bits)));
 }
+// In each word, bits of the mask change places with those `shift` above them.
+HADAL_INLINE u8x64 exchange_bits(u8x64 x, int shift, std::uint32_t mask) {
+  const __m128i count = _mm_cvtsi32_si128(shift);
+  const __m512i moved =
+      _mm512_and_si512(_mm512_xor_si512(x, _mm512_srl_epi32(x, count)), _mm512_set1_epi32(static_cast<int>(mask)));
+  return _mm512_xor_si512(x, _mm512_xor_si512(moved, _mm512_sll_epi32(moved, count)));
+}
 // Sixteen half-precision numbers one after another.
 HADAL_INLINE f32x16 halves_at(const std::byte* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

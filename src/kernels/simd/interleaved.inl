@@ -7,6 +7,7 @@ namespace hadal::HADAL_SIMD_NAMESPACE {
 struct Tiled {
   DType dtype = DType::f32;
   int run_values = 0;  // 0: never in tiles
+  int halves = 1, first_half = 0;
 };
 template <class T>
 inline constexpr Tiled kTiled = {};
@@ -17,11 +18,11 @@ inline constexpr Tiled kTiled<Q50> = {DType::q5_0, 32};
 template <>
 inline constexpr Tiled kTiled<Q80> = {DType::q8_0, 32};
 template <>
-inline constexpr Tiled kTiled<Q4K> = {DType::q4_k, 32};
+inline constexpr Tiled kTiled<Q4K> = {DType::q4_k, 32, 2};
 template <>
-inline constexpr Tiled kTiled<Q5K> = {DType::q5_k, 32};
+inline constexpr Tiled kTiled<Q5K> = {DType::q5_k, 32, 2};
 template <>
-inline constexpr Tiled kTiled<Q6K> = {DType::q6_k, 16};
+inline constexpr Tiled kTiled<Q6K> = {DType::q6_k, 16, 1, 208};
 
 // Few rows of x go through whole rows of W. Of many, so many over so many inputs as stay in the first-level cache (24
 // KiB) while tiles go by.
@@ -249,6 +250,40 @@ HADAL_INLINE void dot_tile_of(const std::byte* tile, int k, const CodedRow* x, i
     if (m > 0) dot_tile_of<T, M / 2>(tile, k, x, m, y, y_stride, accumulate);
 }
 
+// interleave_rows(), sixteen words of sixteen rows at a time.
+template <class T>
+void make_tile(const std::byte* rows, std::size_t row_bytes, std::byte* tile) {
+  constexpr int kHalves = kTiled<T>.halves, kWords = (T::kBlockBytes - 2 * kHalves) / 4;
+  constexpr int kFirstHalf = kTiled<T>.first_half, kFirstWord = kFirstHalf == 0 ? 2 * kHalves : 0;
+  for (std::size_t at = 0; at < row_bytes; at += T::kBlockBytes, tile += 16 * T::kBlockBytes) {
+    for (int i = 0; i < 16; ++i)
+      for (int h = 0; h < kHalves; ++h)
+        std::memcpy(tile + 32 * h + 2 * i, rows + static_cast<std::size_t>(i) * row_bytes + at + kFirstHalf + 2 * h, 2);
+    for (int done = 0; done < kWords; done += 16) {
+      const int word = done + 16 <= kWords ? done : kWords < 16 ? 0 : kWords - 16;  // the last ones once more
+      const auto* from = reinterpret_cast<const float*>(rows + at + kFirstWord + 4 * word);
+      f32x16 x[16];
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) {
+        const auto* row = reinterpret_cast<const float*>(reinterpret_cast<const std::byte*>(from) +
+                                                         static_cast<std::size_t>(i) * row_bytes);
+        x[i] = kWords < 16 ? load_first(row, kWords) : load(row);
+      }
+      transpose(x);
+      auto* to = reinterpret_cast<float*>(tile + 32 * kHalves + 64 * word);
+#pragma GCC unroll 16
+      for (int w = 0; w < (kWords < 16 ? kWords : 16); ++w) store(to + 16 * w, x[w]);
+    }
+    if constexpr (kTiled<T>.dtype == DType::q5_0) {
+      auto* bits = reinterpret_cast<std::uint8_t*>(tile + 32 * kHalves);
+      u8x64 words = load_codes(bits);
+      for (int twice = 0; twice < 2; ++twice)
+        for (const FifthBitsStep& step : kFifthBitsSteps) words = exchange_bits(words, step.shift, step.mask);
+      store_codes(bits, words);
+    }
+  }
+}
+
 template <class T>
 HADAL_INLINE void multiply_tile(const std::byte* tile, int k, const CodedRow* x, int m, float* y,
                                 std::ptrdiff_t y_stride, bool accumulate) {
@@ -256,6 +291,11 @@ HADAL_INLINE void multiply_tile(const std::byte* tile, int k, const CodedRow* x,
 }
 
 #else  // a row at a time, taken out of its tile; sums in the order of the lanes above
+
+template <class T>
+void make_tile(const std::byte* rows, std::size_t row_bytes, std::byte* tile) {
+  interleave_rows(kTiled<T>.dtype, rows, row_bytes, tile);
+}
 
 template <class T>
 void multiply_tile(const std::byte* tile, int k, const CodedRow* x, int m, float* y, std::ptrdiff_t y_stride,
@@ -321,6 +361,13 @@ template <class T>
 constexpr auto interleaved_dot_or_none() -> decltype(StoredKernels::dot_interleaved) {
   if constexpr (kTiled<T>.run_values > 0)
     return interleaved_dot<T>;
+  else
+    return nullptr;
+}
+template <class T>
+constexpr auto make_tile_or_none() -> decltype(StoredKernels::interleave) {
+  if constexpr (kTiled<T>.run_values > 0)
+    return make_tile<T>;
   else
     return nullptr;
 }

@@ -9,6 +9,7 @@ inline constexpr StoredKernels kStored = {
     .panel_bf16 = stored_panel<T, std::uint16_t>,
     .dot = stored_dot<T>,
     .dot_interleaved = interleaved_dot_or_none<T>(),
+    .interleave = make_tile_or_none<T>(),
 };
 
 const StoredKernels* stored_kernels(DType dtype) {
