@@ -30,6 +30,13 @@ inline constexpr int kFewRows = 8, kRowsAtOnce = 32, kInputsAtOnce = 512;
 
 #if defined(HADAL_SIMD_AVX512)
 
+// The body of an unrolled loop over runs: a function apiece for compilers that add checks to each of its loads.
+#if defined(HADAL_UNROLLED_APART)
+#define HADAL_RUN_BODY __attribute__((noinline))
+#else
+#define HADAL_RUN_BODY __attribute__((always_inline))
+#endif
+
 template <int N>
 struct Number {
   static constexpr int kValue = N;
@@ -207,7 +214,7 @@ void dot_tile(const std::byte* tile, int k, const CodedRow* x, float* y, std::pt
     // first, which suits rows (stored.inl).
     for (int line = 0; line < kBytes; line += 64) __builtin_prefetch(tile + kBytes + line, 0, 2);
     const typename Type::Scales scales(tile);
-    unrolled<kRuns>([&](auto run) __attribute__((always_inline)) {
+    unrolled<kRuns>([&](auto run) HADAL_RUN_BODY {
       constexpr int kRun = decltype(run)::kValue, kFirst = kRun * kRunValues;
       // Sixteen values lie in one lane of x, four at each of four steps; the next sixteen are four lanes on.
       const int lane = run_lane((first + kFirst) % 256 / 16), block = (first + kFirst) / 256;
