@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 
 #include "base/check.h"
 
@@ -32,18 +33,21 @@ const Layout* layout_of(DType dtype) {
 }
 
 // Bit 4 w + b goes to bit w of byte b: then one shift and mask give the fifth bits of word w of the codes.
+std::uint32_t exchange_bits(std::uint32_t bits, const FifthBitsStep& step) {
+  const std::uint32_t moved = (bits ^ bits >> step.shift) & step.mask;
+  return bits ^ moved ^ moved << step.shift;
+}
 std::uint32_t by_words(std::uint32_t bits) {
   for (int twice = 0; twice < 2; ++twice)
-    for (const FifthBitsStep& step : kFifthBitsSteps) {
-      const std::uint32_t moved = (bits ^ bits >> step.shift) & step.mask;
-      bits ^= moved ^ moved << step.shift;
-    }
+    for (const FifthBitsStep& step : kFifthBitsSteps) bits = exchange_bits(bits, step);
   return bits;
 }
+// Each exchange undoes itself.
 std::uint32_t by_values(std::uint32_t bits) {
-  std::uint32_t out = 0;
-  for (int i = 0; i < 32; ++i) out |= (bits >> (i % 4 * 8 + i / 4) & 1u) << i;
-  return out;
+  for (int twice = 0; twice < 2; ++twice)
+    for (auto step = std::rbegin(kFifthBitsSteps); step != std::rend(kFifthBitsSteps); ++step)
+      bits = exchange_bits(bits, *step);
+  return bits;
 }
 
 // move(of the block, of the tile's block, bytes) for each half and word of row `row`.

@@ -3,7 +3,7 @@
 // A tile holds sixteen rows of W, block by block; of each block first the half-precision scales of all rows, then its
 // other bytes in words of four, each word of all rows together. So a product loads the same word of sixteen rows at
 // once, with neither shuffles nor a sum across lanes (kernels/simd/interleaved.inl). Nothing is added or lost: a tile
-// takes the bytes of its rows, and rows come back bit for bit. Made once, by `hadal pack`. Any thread.
+// takes the bytes of its rows, and rows come back bit for bit. Any thread.
 #pragma once
 
 #include <cstddef>

@@ -6,10 +6,8 @@
 #include <cmath>
 #include <fstream>
 #include <numeric>
-#include <optional>
 #include <utility>
 
-#include "trainer/tasks/expression.h"
 #include "trainer/tasks/generators_parts.h"
 #include "trainer/tasks/steps_writer.h"
 
@@ -38,47 +36,26 @@ TaskItem item_of(std::string question, std::string answer, json meta) {
   return item;
 }
 
-// The value of an expression of whole numbers whose every quotient, from the left, is whole, or nothing.
-std::optional<std::int64_t> whole_value(const steps::Expression& expression) {
-  using Kind = steps::Expression::Kind;
-  if (expression.kind == Kind::number) return static_cast<std::int64_t>(expression.number);
-  std::optional<std::int64_t> value;
-  for (const auto& [op, operand] : expression.operands) {
-    const std::optional<std::int64_t> next = whole_value(operand);
-    if (!next) return std::nullopt;
-    if (!value) {
-      value = expression.kind == Kind::negation ? -*next : *next;
-    } else if (op == '/') {
-      if (*next == 0 || *value % *next != 0) return std::nullopt;
-      *value /= *next;
-    } else {
-      *value = op == '+' ? *value + *next : op == '-' ? *value - *next : *value * *next;
-    }
-  }
-  return value;
-}
-
-std::optional<std::int64_t> whole_value(const std::string& expression) {
-  const auto tokens = steps::tokenize_expression(expression);
-  const auto tree = tokens ? steps::parse_expression(*tokens) : std::nullopt;
-  return tree ? whole_value(*tree) : std::nullopt;
-}
-
 }  // namespace
 
 TaskItem make_chain_sum(Rng& rng) {
   const std::int64_t terms = rng.next_in(2, 6);
   const std::int64_t digits = rng.next_in(1, 4);
   std::string expression;
+  std::int64_t value = 0;
   for (std::int64_t i = 0; i < terms; ++i) {
-    if (i > 0) expression += rng.next_below(2) == 0 ? " + " : " - ";
-    expression += std::to_string(with_digits(digits, rng));
+    const bool plus = i == 0 || rng.next_below(2) == 0;
+    if (i > 0) expression += plus ? " + " : " - ";
+    const std::int64_t term = with_digits(digits, rng);
+    expression += std::to_string(term);
+    value += plus ? term : -term;
   }
   return item_of("State the final answer to the following arithmetic problem: " + expression + " =",
-                 std::to_string(*whole_value(expression)), {{"expression", expression}});
+                 std::to_string(value), {{"expression", expression}});
 }
 
-// Two to four signed terms; now and then a part of them in parentheses, with or without a minus before.
+// Two to four signed terms; now and then a part of them in parentheses, with or without a minus before. Drawn until its
+// steps can be worked: every quotient, from the left, is whole.
 TaskItem make_basic_arithmetic(Rng& rng) {
   constexpr std::array<const char*, 4> kOperators = {" + ", " - ", " * ", " / "};
   for (;;) {
@@ -94,9 +71,11 @@ TaskItem make_basic_arithmetic(Rng& rng) {
       expression += (rng.next_below(3) == 0 ? "-" : "") + std::to_string(with_digits(digits, rng));
       if (i == close) expression += " )";
     }
-    const std::optional<std::int64_t> value = whole_value(expression);
-    if (!value) continue;
-    return item_of("Calculate " + expression + ".", std::to_string(*value), {{"expression", expression}});
+    TaskItem item = item_of("Calculate " + expression + ".", "", {{"expression", expression}});
+    const auto worked = steps::work_basic_arithmetic(item);
+    if (!worked.ok()) continue;
+    item.answer = worked->answer;
+    return item;
   }
 }
 
