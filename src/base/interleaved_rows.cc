@@ -1,7 +1,5 @@
 #include "base/interleaved_rows.h"
 
-#include <algorithm>
-#include <array>
 #include <cstdint>
 #include <cstring>
 #include <iterator>
@@ -12,25 +10,6 @@ namespace hadal {
 namespace {
 
 constexpr std::size_t kRows = kTileRows;
-
-// Where a block has its half-precision numbers, at one end or the other; words of four bytes are the rest of it.
-struct Layout {
-  DType dtype;
-  std::size_t first_half, halves;
-  bool fifth_bits = false;  // its first word holds bit i of value i
-};
-constexpr std::array kLayouts = std::to_array<Layout>({{DType::q4_0, 0, 1},
-                                                       {DType::q5_0, 0, 1, true},
-                                                       {DType::q8_0, 0, 1},
-                                                       {DType::q4_k, 0, 2},
-                                                       {DType::q5_k, 0, 2},
-                                                       {DType::q6_k, 208, 1}});
-
-const Layout* layout_of(DType dtype) {
-  const auto found =
-      std::find_if(kLayouts.begin(), kLayouts.end(), [dtype](const Layout& l) { return l.dtype == dtype; });
-  return found == kLayouts.end() ? nullptr : &*found;
-}
 
 // Bit 4 w + b goes to bit w of byte b: then one shift and mask give the fifth bits of word w of the codes.
 std::uint32_t exchange_bits(std::uint32_t bits, const FifthBitsStep& step) {
@@ -52,15 +31,16 @@ std::uint32_t by_values(std::uint32_t bits) {
 
 // move(of the block, of the tile's block, bytes) for each half and word of row `row`.
 template <class Move>
-void for_each_part(const Layout& layout, std::size_t block_bytes, std::size_t row, Move move) {
+void for_each_part(const TileLayout& layout, std::size_t block_bytes, std::size_t row, Move move) {
+  const std::size_t first_half = static_cast<std::size_t>(layout.first_half),
+                    first_word = static_cast<std::size_t>(layout.first_word()),
+                    halves = static_cast<std::size_t>(layout.halves), words = (block_bytes - 2 * halves) / 4;
   std::size_t tile = 0;
-  for (std::size_t h = 0; h < layout.halves; ++h, tile += 2 * kRows) move(layout.first_half + 2 * h, tile + 2 * row, 2);
-  const std::size_t first = layout.first_half == 0 ? 2 * layout.halves : 0,
-                    words = (block_bytes - 2 * layout.halves) / 4;
-  for (std::size_t w = 0; w < words; ++w, tile += 4 * kRows) move(first + 4 * w, tile + 4 * row, 4);
+  for (std::size_t h = 0; h < halves; ++h, tile += 2 * kRows) move(first_half + 2 * h, tile + 2 * row, 2);
+  for (std::size_t w = 0; w < words; ++w, tile += 4 * kRows) move(first_word + 4 * w, tile + 4 * row, 4);
 }
 
-void change_fifth_bits(const Layout& layout, std::byte* word, std::uint32_t (*change)(std::uint32_t)) {
+void change_fifth_bits(const TileLayout& layout, std::byte* word, std::uint32_t (*change)(std::uint32_t)) {
   if (!layout.fifth_bits) return;
   std::uint32_t bits;
   std::memcpy(&bits, word, 4);
@@ -70,12 +50,8 @@ void change_fifth_bits(const Layout& layout, std::byte* word, std::uint32_t (*ch
 
 }  // namespace
 
-bool can_interleave(DType dtype) {
-  return layout_of(dtype) != nullptr;
-}
-
 void interleave_rows(DType dtype, const std::byte* rows, std::size_t row_bytes, std::byte* tile) {
-  const Layout* layout = layout_of(dtype);
+  const TileLayout* layout = tile_layout_of(dtype);
   HADAL_CHECK(layout);
   const std::size_t bytes = static_cast<std::size_t>(block_bytes(dtype));
   for (std::size_t at = 0; at < row_bytes; at += bytes, tile += kRows * bytes)
@@ -83,12 +59,12 @@ void interleave_rows(DType dtype, const std::byte* rows, std::size_t row_bytes, 
       for_each_part(*layout, bytes, row, [&](std::size_t of_block, std::size_t of_tile, std::size_t n) {
         std::memcpy(tile + of_tile, rows + row * row_bytes + at + of_block, n);
       });
-      change_fifth_bits(*layout, tile + 2 * kRows * layout->halves + 4 * row, by_words);
+      change_fifth_bits(*layout, tile + 2 * kRows * static_cast<std::size_t>(layout->halves) + 4 * row, by_words);
     }
 }
 
 void extract_row(DType dtype, const std::byte* tile, std::size_t row_bytes, int row, std::byte* out) {
-  const Layout* layout = layout_of(dtype);
+  const TileLayout* layout = tile_layout_of(dtype);
   HADAL_CHECK(layout && row >= 0 && row < kTileRows);
   const std::size_t bytes = static_cast<std::size_t>(block_bytes(dtype));
   for (std::size_t at = 0; at < row_bytes; at += bytes, tile += kRows * bytes, out += bytes) {
@@ -96,7 +72,7 @@ void extract_row(DType dtype, const std::byte* tile, std::size_t row_bytes, int 
                   [&](std::size_t of_block, std::size_t of_tile, std::size_t n) {
                     std::memcpy(out + of_block, tile + of_tile, n);
                   });
-    change_fifth_bits(*layout, out + 2 * layout->halves, by_values);
+    change_fifth_bits(*layout, out + layout->first_word(), by_values);
   }
 }
 

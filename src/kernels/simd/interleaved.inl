@@ -7,7 +7,6 @@ namespace hadal::HADAL_SIMD_NAMESPACE {
 struct Tiled {
   DType dtype = DType::f32;
   int run_values = 0;  // 0: never in tiles
-  int halves = 1, first_half = 0;
 };
 template <class T>
 inline constexpr Tiled kTiled = {};
@@ -18,11 +17,11 @@ inline constexpr Tiled kTiled<Q50> = {DType::q5_0, 32};
 template <>
 inline constexpr Tiled kTiled<Q80> = {DType::q8_0, 32};
 template <>
-inline constexpr Tiled kTiled<Q4K> = {DType::q4_k, 32, 2};
+inline constexpr Tiled kTiled<Q4K> = {DType::q4_k, 32};
 template <>
-inline constexpr Tiled kTiled<Q5K> = {DType::q5_k, 32, 2};
+inline constexpr Tiled kTiled<Q5K> = {DType::q5_k, 32};
 template <>
-inline constexpr Tiled kTiled<Q6K> = {DType::q6_k, 16, 1, 208};
+inline constexpr Tiled kTiled<Q6K> = {DType::q6_k, 16};
 
 // Few rows of x go through whole rows of W. Of many, so many over so many inputs as stay in the first-level cache (24
 // KiB) while tiles go by.
@@ -260,8 +259,9 @@ HADAL_INLINE void dot_tile_of(const std::byte* tile, int k, const CodedRow* x, i
 // interleave_rows(), sixteen words of sixteen rows at a time.
 template <class T>
 void make_tile(const std::byte* rows, std::size_t row_bytes, std::byte* tile) {
-  constexpr int kHalves = kTiled<T>.halves, kWords = (T::kBlockBytes - 2 * kHalves) / 4;
-  constexpr int kFirstHalf = kTiled<T>.first_half, kFirstWord = kFirstHalf == 0 ? 2 * kHalves : 0;
+  constexpr TileLayout kLayout = *tile_layout_of(kTiled<T>.dtype);
+  constexpr int kHalves = kLayout.halves, kWords = (T::kBlockBytes - 2 * kHalves) / 4;
+  constexpr int kFirstHalf = kLayout.first_half, kFirstWord = kLayout.first_word();
   for (std::size_t at = 0; at < row_bytes; at += T::kBlockBytes, tile += 16 * T::kBlockBytes) {
     for (int i = 0; i < 16; ++i)
       for (int h = 0; h < kHalves; ++h)
@@ -281,7 +281,7 @@ void make_tile(const std::byte* rows, std::size_t row_bytes, std::byte* tile) {
 #pragma GCC unroll 16
       for (int w = 0; w < (kWords < 16 ? kWords : 16); ++w) store(to + 16 * w, x[w]);
     }
-    if constexpr (kTiled<T>.dtype == DType::q5_0) {
+    if constexpr (kLayout.fifth_bits) {
       auto* bits = reinterpret_cast<std::uint8_t*>(tile + 32 * kHalves);
       u8x64 words = load_codes(bits);
       for (int twice = 0; twice < 2; ++twice)
