@@ -17,6 +17,7 @@
 #include "trainer/tasks/drills.h"
 #include "trainer/tasks/generators.h"
 #include "trainer/tasks/line_reader.h"
+#include "trainer/tasks/notebook.h"
 #include "trainer/tasks/story_templates.h"
 #include "trainer/tasks/task_item.h"
 
@@ -201,6 +202,10 @@ class StorySource final : public QuestionSource {
 
   static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed) {
     HADAL_ASSIGN(StoryTemplates templates, StoryTemplates::load(recipe.paths.front().string()));
+    if (recipe.paths.size() == 2) {
+      HADAL_ASSIGN(StoryParts parts, StoryParts::load(recipe.paths.back().string()));
+      templates.add_parts(std::move(parts));
+    }
     std::vector<std::string> languages = recipe.languages.empty() ? templates.languages() : recipe.languages;
     for (const std::string& language : languages)
       if (std::find(templates.languages().begin(), templates.languages().end(), language) ==
@@ -318,6 +323,42 @@ class CopyDrillSource final : public TextOnlySource {
   std::uint64_t seed_;
 };
 
+// Pages of one to three notes.
+class NotebookSource final : public TextOnlySource {
+ public:
+  NotebookSource(std::vector<std::string> words, std::uint64_t seed, const QuestionFilter& held_out)
+      : words_(std::move(words)), seed_(seed), held_out_(held_out) {}
+
+  static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed,
+                                                  const QuestionFilter& held_out) {
+    HADAL_ASSIGN(std::vector<std::string> words, load_words(recipe.paths.front().string()));
+    return std::unique_ptr<DataSource>(std::make_unique<NotebookSource>(std::move(words), seed, held_out));
+  }
+
+  std::uint64_t size() const override { return 0; }
+
+  Result<std::optional<SourceText>> text(std::uint64_t n) const override {
+    Rng rng = stream_of(seed_, n);
+    DocumentText page;
+    const std::int64_t notes = rng.next_in(1, 3);
+    for (std::int64_t i = 0; i < notes; ++i) {
+      const std::span<const std::string_view> tasks = notebook_tasks();
+      HADAL_ASSIGN(const TaskItem item, make_task(tasks[rng.next_below(tasks.size())], words_, rng));
+      if (held_out_.is_held_out(item)) continue;
+      HADAL_ASSIGN(const Note note, make_note(item, rng));
+      page.given.emplace_back(page.text.size(), page.text.size() + note.heading.size());
+      page.text += note.heading + note.worked;
+    }
+    if (page.text.empty()) return std::optional<SourceText>();
+    return std::optional<SourceText>(std::move(page));
+  }
+
+ private:
+  std::vector<std::string> words_;
+  std::uint64_t seed_;
+  const QuestionFilter& held_out_;
+};
+
 }  // namespace
 
 // A Feistel network over the next even number of bits; values beyond size walk on until they fall inside (4 tries at
@@ -357,6 +398,7 @@ Result<std::unique_ptr<DataSource>> open_source(const SourceRecipe& recipe, std:
   if (recipe.generator == "word_problems") return StorySource::open(recipe, seed);
   if (recipe.generator == "drills") return std::unique_ptr<DataSource>(std::make_unique<DrillSource>(seed));
   if (recipe.generator == "copy_drills") return CopyDrillSource::open(recipe, seed);
+  if (recipe.generator == "notebook") return NotebookSource::open(recipe, seed, held_out);
   if (recipe.generator == "asked_sums")
     return std::unique_ptr<DataSource>(std::make_unique<AskedSumSource>(seed, held_out));
   return MadeTaskSource::open(recipe.generator, recipe.paths, seed, held_out);

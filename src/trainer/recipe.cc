@@ -30,12 +30,14 @@ Result<SourceRecipe> parse_source(const toml::table& toml, const std::string& su
   source.kind = static_cast<SourceKind>(table.choice("kind", 0, {"tasks", "generator", "text", "conversations"}));
   source.paths = paths_of(table, "paths", folder);
   if (source.kind == SourceKind::generator) {
-    std::vector<std::string_view> names{"word_problems", "drills", "asked_sums", "copy_drills"};
+    std::vector<std::string_view> names{"word_problems", "drills", "asked_sums", "copy_drills", "notebook"};
     names.insert(names.end(), generated_tasks().begin(), generated_tasks().end());
     source.generator = names[static_cast<std::size_t>(table.choice("generator", 0, names))];
     source.languages = table.texts("languages");
-    if (source.generator == "word_problems" && source.paths.size() != 1) table.fail("paths", "one templates.json");
-    if (source.generator == "copy_drills" && source.paths.size() != 1) table.fail("paths", "one file of words");
+    if (source.generator == "word_problems" && source.paths.size() != 1 && source.paths.size() != 2)
+      table.fail("paths", "templates.json, and parts of wordings where there are some");
+    if ((source.generator == "copy_drills" || source.generator == "notebook") && source.paths.size() != 1)
+      table.fail("paths", "one file of words");
   } else if (source.paths.empty()) {
     table.fail("paths", "a list of files");
   }
@@ -289,7 +291,8 @@ Status take_included(toml::table& root, const std::filesystem::path& file) {
 
 bool asks_questions(const SourceRecipe& source) {
   if (source.kind == SourceKind::tasks) return true;
-  return source.kind == SourceKind::generator && source.generator != "drills" && source.generator != "copy_drills";
+  if (source.kind != SourceKind::generator) return false;
+  return source.generator != "drills" && source.generator != "copy_drills" && source.generator != "notebook";
 }
 
 Result<Recipe> parse_recipe(std::string_view text, const std::filesystem::path& file) {

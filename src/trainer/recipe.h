@@ -20,9 +20,10 @@
 namespace hadal {
 
 enum class SourceKind {
-  tasks,          // files of questions with answers (trainer/tasks/task_item.h); reasoning is worked out for each
-  generator,      // made as they are needed, by name: "word_problems" (paths: templates.json), "drills", "asked_sums",
-                  // "copy_drills" (paths: words.txt), or a task of trainer/tasks/generators.h (paths: words.txt)
+  tasks,      // files of questions with answers (trainer/tasks/task_item.h); reasoning is worked out for each
+  generator,  // made as they are needed, by name: "word_problems" (paths: templates.json, parts.json?), "drills",
+              // "asked_sums", "copy_drills" and "notebook" (paths: words.txt), or a task of trainer/tasks/generators.h
+              // (paths: words.txt)
   text,           // plain UTF-8 files, one document each
   conversations,  // files of {"messages": [{"role", "content", "reasoning_content"?}, ..]} a line; of each the last
                   // message, an assistant's, is learned

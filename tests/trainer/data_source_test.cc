@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <regex>
 #include <set>
 
 #include "tiny.h"
@@ -61,6 +62,65 @@ TEST(TaskSource, HeldOutQuestionsArePassedOver) {
   const auto second = (*open)->text(0);
   ASSERT_TRUE(second.ok());
   EXPECT_FALSE(second->has_value());
+}
+
+SourceRecipe notebook(const TemporaryFolder& folder) {
+  const auto path = folder.path() / "words.txt";
+  std::ofstream(path) << "lion\nwhale\nsquid\nvent\n";
+  SourceRecipe recipe;
+  recipe.name = "notebook";
+  recipe.kind = SourceKind::generator;
+  recipe.generator = "notebook";
+  recipe.paths = {path};
+  return recipe;
+}
+
+TEST(NotebookSource, GivesPagesOfWhichTheHeadingsAreNotLearned) {
+  TemporaryFolder folder;
+  const auto source = open_source(notebook(folder), 7, tiny_data().none);
+  ASSERT_TRUE(source.ok()) << source.error().message;
+  std::size_t notes = 0;
+  for (std::uint64_t n = 0; n < 100; ++n) {
+    ASSERT_FALSE((*source)->question(n)->has_value());
+    const auto text = (*source)->text(n);
+    ASSERT_TRUE(text.ok() && text->has_value());
+    const auto& page = std::get<DocumentText>(**text);
+    EXPECT_EQ(page.given.front().first, 0u);
+    for (const auto& [begin, end] : page.given) {
+      EXPECT_EQ(page.text.find('\n', begin), end - 1) << page.text;  // a line of its own
+      EXPECT_TRUE(begin == 0 || page.text[begin - 1] == '\n') << page.text;
+    }
+    notes += page.given.size();
+  }
+  EXPECT_GT(notes, 150u);
+  EXPECT_LT(notes, 250u);
+}
+
+TEST(NotebookSource, HeldOutSubjectsArePassedOver) {
+  TemporaryFolder folder;
+  QuestionFilter filter;
+  const auto source = open_source(notebook(folder), 7, filter);
+  ASSERT_TRUE(source.ok());
+  // Products of one digit each, which some pages have.
+  const auto pages_with_small_products = [&source] {
+    static const std::regex small("(^|\n)(The product |Long multiplication: )?[0-9] \\* [0-9]( row by row)?\n");
+    std::size_t found = 0;
+    for (std::uint64_t n = 0; n < 1000; ++n) {
+      const auto text = (*source)->text(n);
+      if (text->has_value()) found += std::regex_search(std::get<DocumentText>(**text).text, small);
+    }
+    return found;
+  };
+  EXPECT_GT(pages_with_small_products(), 10u);
+  for (int a = 0; a < 10; ++a) {
+    for (int b = 0; b < 10; ++b) {
+      TaskItem item;
+      item.task = "products";
+      item.meta = {{"expression", std::to_string(a) + " * " + std::to_string(b)}};
+      filter.add(item);
+    }
+  }
+  EXPECT_EQ(pages_with_small_products(), 0u);
 }
 
 TEST(TextSource, GivesEveryByteOnce) {

@@ -175,7 +175,7 @@ TEST(Recipe, TheRecipesOfTheRepositoryAreRight) {
     ASSERT_TRUE(recipe.ok()) << recipe.error().message;
     ++found;
   }
-  EXPECT_EQ(found, 7);  // abyss, abyss-rl, zero, four of moe-vs-dense
+  EXPECT_EQ(found, 9);  // abyss, abyss-rl, zero-base, zero, r1, four of moe-vs-dense
 }
 
 TEST(Recipe, AFileThatIsNotThereIsNamed) {

@@ -240,12 +240,16 @@ Result<TaskItem> StoryTemplates::make(std::string_view lang, Rng& rng) const {
                  "template " + story.id + ": expected a text in \"" + std::string(lang) + "\", found none"};
   }
   HADAL_ASSIGN(Values values, draw_values(story, rng));
-  const std::string& text = texts->second[rng.next_below(texts->second.size())];
+  const bool from_parts = parts_.has(story.id, lang) && rng.next_below(3) > 0;
+  const std::string text =
+      from_parts ? parts_.wording(story.id, lang, rng) : texts->second[rng.next_below(texts->second.size())];
+  values["n"] = rng.next_in(2, 99);  // of an aside
   TaskItem item;
   item.task = "word_problems";
   item.lang = lang;
   item.template_id = story.id;
-  HADAL_ASSIGN(item.question, fill(text, lang, values, rng));
+  HADAL_ASSIGN(const std::string filled, fill(text, lang, values, rng));
+  item.question = finish_wording(filled);
   for (std::size_t i = 0; i < story.steps.size(); ++i) {
     const std::string& step = story.steps[i];
     HADAL_ASSIGN(const std::int64_t result, evaluate_template_expression(step, values));

@@ -9,10 +9,12 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "base/rng.h"
+#include "trainer/tasks/story_parts.h"
 #include "trainer/tasks/task_item.h"
 
 namespace hadal {
@@ -32,6 +34,9 @@ class StoryTemplates {
  public:
   static Result<StoryTemplates> load(const std::string& path);
   static Result<StoryTemplates> parse(std::string_view json_text, std::string_view where);
+
+  // Two wordings in three then come from parts, where a story has them in the language that is asked for.
+  void add_parts(StoryParts parts) { parts_ = std::move(parts); }
 
   const std::vector<std::string>& languages() const { return languages_; }
   std::size_t size() const { return templates_.size(); }
@@ -63,6 +68,7 @@ class StoryTemplates {
   std::vector<Template> templates_;
   Words names_;
   Words objects_;
+  StoryParts parts_;
 };
 
 }  // namespace hadal
