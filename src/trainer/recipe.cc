@@ -265,25 +265,30 @@ Result<toml::table> parse_toml(std::string_view text, const std::string& subject
                            error.source().begin.column, error.description())};
 }
 
-// What `root` does not say is taken from the recipe that it includes, a whole top-level key or table at a time.
-Status take_included(toml::table& root, const std::filesystem::path& file) {
+// What `root` does not say is taken from the recipe that it includes, a whole top-level key or table at a time; that one
+// may include another.
+Status take_included(toml::table& root, const std::filesystem::path& file, int depth = 0) {
+  constexpr int kMaxDepth = 8;
   const std::string subject = file.filename().string();
   const toml::node* key = root.get("include");
   if (key == nullptr) return Done{};
-  const auto included_file = key->value<std::string>();
-  if (!included_file || included_file->empty() || std::filesystem::path(*included_file).filename() != *included_file) {
+  const auto name = key->value<std::string>();
+  if (!name || name->empty() || std::filesystem::path(*name).filename() != *name) {
     return Error{ErrorKind::invalid,
                  subject + ": include: expected the name of a recipe in the same folder, found " + toml_excerpt(*key)};
   }
-  HADAL_ASSIGN(const std::string text, read_text_file(file.parent_path() / *included_file, kMaxRecipeBytes));
-  HADAL_ASSIGN(const toml::table included, parse_toml(text, *included_file));
-  root.erase("include");
-  for (const auto& [name, node] : included) {
-    if (name == "include") {
-      return Error{ErrorKind::invalid, *included_file + ": include: expected none in an included recipe, found one"};
-    }
-    if (!root.contains(name)) root.insert(name, node);
+  if (depth == kMaxDepth) {
+    return Error{ErrorKind::invalid,
+                 fmt::format("{}: include: expected at most {} recipes that include one another, found more (\"{}\")",
+                             subject, kMaxDepth, *name)};
   }
+  const std::filesystem::path included_file = file.parent_path() / *name;
+  HADAL_ASSIGN(const std::string text, read_text_file(included_file, kMaxRecipeBytes));
+  HADAL_ASSIGN(toml::table included, parse_toml(text, *name));
+  HADAL_RETURN_IF_ERROR(take_included(included, included_file, depth + 1));
+  root.erase("include");
+  for (const auto& [said, node] : included)
+    if (!root.contains(said)) root.insert(said, node);
   return Done{};
 }
 

@@ -149,11 +149,16 @@ TEST(Recipe, WhatIsNotSaidComesFromTheIncludedRecipe) {
   EXPECT_EQ(recipe->model_json, common->model_json);
   EXPECT_EQ(recipe->sources.size(), common->sources.size());
   EXPECT_EQ(recipe->stages.size(), common->stages.size());
-  std::ofstream(folder / "nested.toml") << "include = \"common.toml\"";
+  std::ofstream(folder / "between.toml") << "include = \"common.toml\"\ninit_std = 0.5";
+  const auto nested = parse("include = \"between.toml\"\nname = \"own\"");
+  ASSERT_TRUE(nested.ok()) << nested.error().message;
+  EXPECT_EQ(nested->init_std, 0.5);
+  EXPECT_EQ(nested->sources.size(), common->sources.size());
+  std::ofstream(folder / "circle.toml") << "include = \"circle.toml\"";
   for (const auto& [text, said] :
        {std::pair{"include = 3", "found 3"}, std::pair{"include = \"../x.toml\"", "same folder"},
         std::pair{"include = \"none.toml\"", "none.toml"},
-        std::pair{"include = \"nested.toml\"", "nested.toml: include"}}) {
+        std::pair{"include = \"circle.toml\"", "circle.toml: include: expected at most 8"}}) {
     const auto wrong = parse(text);
     ASSERT_FALSE(wrong.ok()) << text;
     EXPECT_NE(wrong.error().message.find(said), std::string::npos) << wrong.error().message;
@@ -175,7 +180,7 @@ TEST(Recipe, TheRecipesOfTheRepositoryAreRight) {
     ASSERT_TRUE(recipe.ok()) << recipe.error().message;
     ++found;
   }
-  EXPECT_EQ(found, 9);  // abyss, abyss-rl, zero-base, zero, r1, four of moe-vs-dense
+  EXPECT_EQ(found, 10);  // abyss, abyss-rl, zero-base, zero, r1, rl-over-sft, four of moe-vs-dense
 }
 
 TEST(Recipe, AFileThatIsNotThereIsNamed) {
