@@ -53,11 +53,12 @@ void Progress::update(std::uint64_t done, std::string_view note) {
 
 void Progress::finish() {
   if (std::exchange(finished_, true) || !sink_.write) return;
-  show();
+  if (sink_.is_terminal || shown_ != done_) show();
   if (sink_.is_terminal) sink_.write("\n");
 }
 
 void Progress::show() {
+  shown_ = done_;
   const Seconds elapsed = sink_.now() - begin_;
   std::string line = title_;
   if (total_ > 0) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -37,7 +38,7 @@ class Progress {
   // Cheap to call often: shows at most 10 times a second on a terminal, else once in 10 s. `note` stands behind the
   // bar.
   void update(std::uint64_t done, std::string_view note = {});
-  // Shows the last state once more and ends the line.
+  // Shows the last state, on a terminal once more, and ends the line.
   void finish();
 
  private:
@@ -47,6 +48,7 @@ class Progress {
   std::string title_, note_;
   std::uint64_t total_, start_, done_;
   SteadyClock::time_point begin_, next_show_;
+  std::optional<std::uint64_t> shown_;  // what the last line said was done
   bool finished_ = false;
 };
 

@@ -41,6 +41,16 @@ TEST(Progress, PlainLinesComeEveryTenSecondsAndOnceAtTheEnd) {
   EXPECT_NE(screen.text.find("copy 100 %, 25.0 s\n"), std::string::npos) << screen.text;
 }
 
+TEST(Progress, APlainLineThatWasJustShownIsNotRepeatedAtTheEnd) {
+  Screen screen;
+  {
+    Progress progress(screen.sink(false), "copy", 100);
+    screen.time += seconds(11);
+    progress.update(100);
+  }
+  EXPECT_EQ(screen.text, "copy 100 %, 11.0 s\n");
+}
+
 TEST(Progress, ATerminalRedrawsOneLineAtMostTenTimesASecond) {
   Screen screen;
   Progress progress(screen.sink(true), "copy", 1000);
