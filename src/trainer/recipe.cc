@@ -265,8 +265,8 @@ Result<toml::table> parse_toml(std::string_view text, const std::string& subject
                            error.source().begin.column, error.description())};
 }
 
-// What `root` does not say is taken from the recipe that it includes, a whole top-level key or table at a time; that one
-// may include another.
+// What `root` does not say is taken from the recipe that it includes, a whole top-level key or table at a time; that
+// one may include another.
 Status take_included(toml::table& root, const std::filesystem::path& file, int depth = 0) {
   constexpr int kMaxDepth = 8;
   const std::string subject = file.filename().string();

@@ -24,7 +24,7 @@ enum class SourceKind {
   generator,  // made as they are needed, by name: "word_problems" (paths: templates.json, parts.json?), "drills",
               // "asked_sums", "copy_drills" and "notebook" (paths: words.txt), or a task of trainer/tasks/generators.h
               // (paths: words.txt)
-  text,           // plain UTF-8 files, one document each
+  text,       // plain UTF-8 files, one document each
   conversations,  // files of {"messages": [{"role", "content", "reasoning_content"?}, ..]} a line; of each the last
                   // message, an assistant's, is learned
 };
