@@ -1,9 +1,12 @@
 #include "trainer/tasks/notebook.h"
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "trainer/tasks/worked_steps.h"
 
 namespace hadal {
@@ -12,37 +15,17 @@ namespace {
 constexpr std::array<std::string_view, 8> kTasks = {
     "chain_sum", "basic_arithmetic", "products", "simple_equations", "gcd", "lcm", "leg_counting", "letter_counting"};
 
-struct Heading {
-  std::string_view task;
-  std::string_view text;  // # is the subject
-};
-
-constexpr std::array kHeadings = {
-    Heading{"chain_sum", "Adding up #"},
-    Heading{"chain_sum", "The running total of #"},
-    Heading{"chain_sum", "# from left to right"},
-    Heading{"basic_arithmetic", "Value of the expression #"},
-    Heading{"basic_arithmetic", "The expression # in order"},
-    Heading{"basic_arithmetic", "Taking # apart"},
-    Heading{"products", "# row by row"},
-    Heading{"products", "Long multiplication: #"},
-    Heading{"products", "The product #"},
-    Heading{"simple_equations", "Solving #"},
-    Heading{"simple_equations", "Equation with one unknown: #"},
-    Heading{"simple_equations", "The unknown in #"},
-    Heading{"gcd", "Greatest common divisor of #"},
-    Heading{"gcd", "The GCD of # after Euclid"},
-    Heading{"gcd", "Largest number that divides #"},
-    Heading{"lcm", "Least common multiple of #"},
-    Heading{"lcm", "The LCM of #"},
-    Heading{"lcm", "Smallest number that is a multiple of #"},
-    Heading{"leg_counting", "Legs of #"},
-    Heading{"leg_counting", "All the legs in a zoo with #"},
-    Heading{"leg_counting", "On how many legs # stand"},
-    Heading{"letter_counting", "The letter #"},
-    Heading{"letter_counting", "Letters, word by word: #"},
-    Heading{"letter_counting", "Looking for #"},
-};
+// Of each of kTasks; # is the subject.
+constexpr std::array<std::array<std::string_view, 3>, kTasks.size()> kHeadings = {{
+    {"Adding up #", "The running total of #", "# from left to right"},
+    {"Value of the expression #", "The expression # in order", "Taking # apart"},
+    {"# row by row", "Long multiplication: #", "The product #"},
+    {"Solving #", "Equation with one unknown: #", "The unknown in #"},
+    {"Greatest common divisor of #", "The GCD of # after Euclid", "Largest number that divides #"},
+    {"Least common multiple of #", "The LCM of #", "Smallest number that is a multiple of #"},
+    {"Legs of #", "All the legs in a zoo with #", "On how many legs # stand"},
+    {"The letter #", "Letters, word by word: #", "Looking for #"},
+}};
 
 constexpr std::array<std::string_view, 4> kClosings = {"It is #.", "So #.", "Result: #", "In all #."};
 
@@ -75,10 +58,10 @@ std::span<const std::string_view> notebook_tasks() {
 
 Result<Note> make_note(const TaskItem& item, Rng& rng) {
   HADAL_ASSIGN(const WorkedExample worked, work_out(item));
-  constexpr std::size_t kPerTask = kHeadings.size() / kTasks.size();
-  std::size_t first = 0;
-  while (kHeadings[first].task != item.task) first += kPerTask;
-  const std::string_view heading = kHeadings[first + rng.next_below(kPerTask)].text;
+  const auto task = std::find(kTasks.begin(), kTasks.end(), item.task);
+  HADAL_CHECK(task != kTasks.end());
+  const auto& headings = kHeadings[static_cast<std::size_t>(task - kTasks.begin())];
+  const std::string_view heading = headings[rng.next_below(headings.size())];
   const std::string_view closing = kClosings[rng.next_below(kClosings.size())];
   return Note{with(heading, subject_of(item)) + "\n", worked.reasoning + "\n" + with(closing, worked.answer) + "\n"};
 }

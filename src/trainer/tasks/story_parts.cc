@@ -1,11 +1,10 @@
 #include "trainer/tasks/story_parts.h"
 
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
+#include "base/file.h"
 #include "text/letter_case.h"
 
 namespace hadal {
@@ -28,9 +27,7 @@ void replace(std::string& text, std::string_view slot, const std::string& by) {
 }  // namespace
 
 Result<StoryParts> StoryParts::load(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return Error{ErrorKind::not_found, path + ": expected the parts of word problems, found no such file"};
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  HADAL_ASSIGN(const std::string text, read_text_file(path));
   return parse(text, path);
 }
 

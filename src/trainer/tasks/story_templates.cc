@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cctype>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include <nlohmann/json.hpp>
+
+#include "base/file.h"
 
 namespace hadal {
 
@@ -155,9 +155,7 @@ Result<std::int64_t> evaluate_template_expression(std::string_view text, const V
 // ---- the file ----------------------------------------------------------------------------------------------------
 
 Result<StoryTemplates> StoryTemplates::load(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return Error{ErrorKind::not_found, path + ": expected the templates of word problems, found no such file"};
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  HADAL_ASSIGN(const std::string text, read_text_file(path));
   return parse(text, path);
 }
 
