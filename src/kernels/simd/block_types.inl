@@ -19,10 +19,12 @@ HADAL_INLINE void unpack_scales(const std::byte* block, Codes& to) {
   std::memcpy(&a, block + 4, 4);
   std::memcpy(&b, block + 8, 4);
   std::memcpy(&c, block + 12, 4);
-  const u8x16 six_bits = bytes_of(a & 0x3f3f3f3fu, (c & 0x0f0f0f0fu) | (a >> 6 & 0x03030303u) << 4, b & 0x3f3f3f3fu,
-                                  (c >> 4 & 0x0f0f0f0fu) | (b >> 6 & 0x03030303u) << 4);
-  to.scales = mul(widen_signed(in_run_order<0, 32>(six_bits)), half_everywhere(block));
-  to.minima = mul(widen_signed(in_run_order<8, 32>(six_bits)), half_everywhere(block + 2));
+  const auto eight = [](std::uint32_t low_bits, std::uint32_t first, std::uint32_t nibbles) {
+    const std::uint32_t last = (nibbles & 0x0f0f0f0fu) | (first >> 2 & 0x30303030u);
+    return widen_eight(static_cast<std::uint64_t>(last) << 32 | low_bits);
+  };
+  to.scales = mul(eight(a & 0x3f3f3f3fu, a, c), half_everywhere(block));
+  to.minima = mul(eight(b & 0x3f3f3f3fu, b, c >> 4), half_everywhere(block + 2));
 }
 
 HADAL_INLINE void unpack_nibbles(const std::byte* from, u8x64 (&codes)[4]) {
@@ -75,7 +77,7 @@ struct Q6K {
       r.codes[2 * half + 1] = either(mask(shift_right<0, 0, 4, 4>(twice32(low + 32)), 0x0f),
                                      shift_left<4>(mask(shift_right<2, 2, 6, 6>(high), 3)));
     }
-    r.scales = mul(widen_signed(in_run_order<0, 16>(bytes_at(block + 192))), half_everywhere(block + 208));
+    r.scales = mul(widen_signed(in_run_order(bytes_at(block + 192))), half_everywhere(block + 208));
     r.minima = mul(r.scales, set1(32.0f));
     return r;
   }
@@ -103,8 +105,8 @@ struct Q2K {
     const u8x16 scales = bytes_of(words[0] & kLow, words[1] & kLow, words[2] & kLow, words[3] & kLow);
     const u8x16 minima =
         bytes_of(words[0] >> 4 & kLow, words[1] >> 4 & kLow, words[2] >> 4 & kLow, words[3] >> 4 & kLow);
-    r.scales = mul(widen_signed(in_run_order<0, 16>(scales)), half_everywhere(block + 80));
-    r.minima = mul(widen_signed(in_run_order<0, 16>(minima)), half_everywhere(block + 82));
+    r.scales = mul(widen_signed(in_run_order(scales)), half_everywhere(block + 80));
+    r.minima = mul(widen_signed(in_run_order(minima)), half_everywhere(block + 82));
     return r;
   }
 };
@@ -127,7 +129,7 @@ struct Q3K {
     const u8x16 six_bits = bytes_of(
         (a & 0x0f0f0f0fu) | (t & 0x03030303u) << 4, (b & 0x0f0f0f0fu) | (t >> 2 & 0x03030303u) << 4,
         (a >> 4 & 0x0f0f0f0fu) | (t >> 4 & 0x03030303u) << 4, (b >> 4 & 0x0f0f0f0fu) | (t >> 6 & 0x03030303u) << 4);
-    r.scales = mul(sub(widen_signed(in_run_order<0, 16>(six_bits)), set1(32.0f)), half_everywhere(block + 108));
+    r.scales = mul(sub(widen_signed(in_run_order(six_bits)), set1(32.0f)), half_everywhere(block + 108));
     r.minima = mul(r.scales, set1(4.0f));
     return r;
   }
@@ -163,8 +165,7 @@ struct Iq4Xs {
     high = (high | high << 12) & 0x000f000f000f000fu;
     high = (high | high << 6) & 0x0303030303030303u;
     const std::uint64_t scales = low | high << 4;
-    const u8x16 six_bits = bytes_of(static_cast<std::uint32_t>(scales), static_cast<std::uint32_t>(scales >> 32), 0, 0);
-    r.scales = mul(sub(widen_signed(in_run_order<0, 32>(six_bits)), set1(32.0f)), half_everywhere(block));
+    r.scales = mul(sub(widen_eight(scales), set1(32.0f)), half_everywhere(block));
     r.minima = mul(r.scales, set1(128.0f));
     return r;
   }
@@ -289,10 +290,10 @@ struct Mxfp4 {
     for (int c = 0; c < 4; ++c)
       r.codes[c] =
           look_up(kMxfp4Values, two_blocks_of_nibbles<kBlockBytes>(blocks + first_run_of_32(c) * kBlockBytes + 1));
-    std::uint32_t words[2] = {0, 0};
+    std::uint64_t exponents = 0;
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) words[i / 4] |= static_cast<std::uint32_t>(blocks[i * kBlockBytes]) << 8 * (i % 4);
-    r.scales = power_of_two(widen_unsigned(in_run_order<0, 32>(bytes_of(words[0], words[1], 0, 0))));  // 2^(e - 128)
+    for (int i = 0; i < 8; ++i) exponents |= static_cast<std::uint64_t>(blocks[i * kBlockBytes]) << 8 * i;
+    r.scales = power_of_two(widen_eight(exponents));  // 2^(e - 128)
     r.minima = mul(r.scales, set1(12.0f));
     return r;
   }

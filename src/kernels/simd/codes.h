@@ -133,10 +133,24 @@ HADAL_INLINE u8x16 bytes_of(std::uint32_t a, std::uint32_t b, std::uint32_t c, s
 HADAL_INLINE u8x16 bytes_at(const void* p) {
   return {_mm_loadu_si128(static_cast<const __m128i*>(p))};
 }
-template <int kFirst, int kRun>
+// Sixteen bytes, one for each run.
 HADAL_INLINE u8x16 in_run_order(u8x16 x) {
-  alignas(16) static constexpr RunOrder<std::uint8_t> kFrom{kRun, kFirst, 1};
+  alignas(16) static constexpr RunOrder<std::uint8_t> kFrom{16, 0, 1};
   return {_mm_shuffle_epi8(x.v, _mm_load_si128(reinterpret_cast<const __m128i*>(kFrom.index)))};
+}
+// Eight bytes, one for each run of 32 values, in run order: every quarter has all of them and picks four.
+HADAL_INLINE f32x16 widen_eight(std::uint64_t bytes) {
+  struct Index {
+    alignas(64) std::uint8_t from[64] = {};
+  };
+  static constexpr Index kIndex = [] {
+    Index index;
+    const RunOrder<std::uint8_t> order{32, 0, 1};
+    for (int i = 0; i < 64; ++i) index.from[i] = i % 4 == 0 ? order.index[i / 4] : 0x80;  // 0x80: a zero
+    return index;
+  }();
+  const __m512i everywhere = _mm512_set1_epi64(static_cast<std::int64_t>(bytes));
+  return _mm512_cvtepi32_ps(_mm512_shuffle_epi8(everywhere, _mm512_load_si512(kIndex.from)));
 }
 HADAL_INLINE f32x16 widen_signed(u8x16 x) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(x.v));
@@ -322,12 +336,17 @@ HADAL_INLINE u8x16 bytes_at(const void* p) {
   std::memcpy(r.v, p, 16);
   return r;
 }
-template <int kFirst, int kRun>
 HADAL_INLINE u8x16 in_run_order(const u8x16& x) {
-  static constexpr RunOrder<std::uint8_t> kFrom{kRun, kFirst, 1};
+  static constexpr RunOrder<std::uint8_t> kFrom{16, 0, 1};
   u8x16 r;
   for (int i = 0; i < 16; ++i) r.v[i] = x.v[kFrom.index[i]];
   return r;
+}
+HADAL_INLINE f32x16 widen_eight(std::uint64_t bytes) {
+  static constexpr RunOrder<std::uint8_t> kFrom{32, 0, 8};
+  float lanes[16];
+  for (int i = 0; i < 16; ++i) lanes[i] = static_cast<float>(bytes >> kFrom.index[i] & 0xff);
+  return load(lanes);
 }
 HADAL_INLINE f32x16 widen_signed(const u8x16& x) {
   float lanes[16];

@@ -78,8 +78,12 @@ void dot_rows(const std::byte* rows, std::size_t row_bytes, int n, int k, const 
       for (int line = 0; line < kBytes; line += 64) __builtin_prefetch(at + kPrefetchAhead + line);
       add_block<T, M>(T::unpack(at), x, first, sums, minima);
     }
-    if (T::kBlockValues < 256 && first < k)
-      add_block<T, M>(unpack_at<T>(rows, first, k, buffer), x, first, sums, minima);
+    if (T::kBlockValues < 256 && first < k) {
+      // Where other rows follow, a whole block is read across the end: x is zero there. A copy of what is left takes
+      // as long as two blocks.
+      const bool follows = at + kBytes <= rows + static_cast<std::size_t>(n - j) * row_bytes;
+      add_block<T, M>(follows ? T::unpack(at) : unpack_at<T>(rows, first, k, buffer), x, first, sums, minima);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < M; ++r) {
       const float sum = reduce_add(add(sums[r], minima[r]));
