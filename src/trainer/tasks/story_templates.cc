@@ -238,7 +238,7 @@ Result<TaskItem> StoryTemplates::make(std::string_view lang, Rng& rng) const {
                  "template " + story.id + ": expected a text in \"" + std::string(lang) + "\", found none"};
   }
   HADAL_ASSIGN(Values values, draw_values(story, rng));
-  const bool from_parts = parts_.has(story.id, lang) && rng.next_below(3) > 0;
+  const bool from_parts = parts_.has(story.id, lang) && rng.next_below(2) == 0;
   const std::string text =
       from_parts ? parts_.wording(story.id, lang, rng) : texts->second[rng.next_below(texts->second.size())];
   values["n"] = rng.next_in(2, 99);  // of an aside

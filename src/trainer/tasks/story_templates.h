@@ -35,7 +35,7 @@ class StoryTemplates {
   static Result<StoryTemplates> load(const std::string& path);
   static Result<StoryTemplates> parse(std::string_view json_text, std::string_view where);
 
-  // Two wordings in three then come from parts, where a story has them in the language that is asked for.
+  // Every other wording then comes from parts, where a story has them in the language that is asked for.
   void add_parts(StoryParts parts) { parts_ = std::move(parts); }
 
   const std::vector<std::string>& languages() const { return languages_; }
