@@ -162,6 +162,21 @@ TEST_P(Stored, FewRowsAreProductsWithCodedActivations) {
   }
 }
 
+// A row that ends within a block of 256 is read into the next one, where x is zero.
+TEST_P(Stored, ARowHasTheSameBitsWhateverFollowsIt) {
+  const int k = width_for(dtype()), outputs = 9, rows = 3;
+  const auto blocks = random_blocks(dtype(), outputs, k, 8);
+  const auto x = random_values<float>(rows * k, 9);
+  const auto y = stored_product(GetParam(), Arithmetic::fast, blocks, x, rows, outputs, k);
+  const auto row = static_cast<std::ptrdiff_t>(size_bytes(dtype(), static_cast<std::size_t>(k)));
+  for (int o = 0; o < outputs; ++o) {
+    const std::vector<std::byte> alone(blocks.begin() + o * row, blocks.begin() + (o + 1) * row);
+    const auto expected = stored_product(GetParam(), Arithmetic::fast, alone, x, rows, 1, k);
+    for (int r = 0; r < rows; ++r)
+      EXPECT_EQ(y[static_cast<std::size_t>(r * outputs + o)], expected[static_cast<std::size_t>(r)]) << o << " " << r;
+  }
+}
+
 // The types of tiles as few rows are, in tiles and an end that makes none; others round weights and activations to
 // bf16: measured 1.5e-3 to 2.9e-3.
 TEST_P(Stored, ManyRowsAreProductsInCodesOrInBf16) {
