@@ -253,11 +253,14 @@ TEST(Reinforcement, StopsWhenAskedWithWhatIsDone) {
   EXPECT_TRUE(run_training(recipe, options_of(true, 2)).ok());
 }
 
+// 96 answers a step: with a quarter of them the noise of a step (0.07) hid what twenty steps give. Measured: 0.50 ->
+// 0.96, with other learning rates and without the KL term 0.51 -> 0.73 to 1.00.
 TEST(Reinforcement, RaisesTheReward) {
   TemporaryFolder folder;
   std::string stage = kStage;
   stage.replace(stage.find("steps = 6"), 9, "steps = 20");
-  stage.replace(stage.find("questions = 3"), 13, "questions = 6");
+  stage.replace(stage.find("questions = 3"), 13, "questions = 12");
+  stage.replace(stage.find("group = 4"), 9, "group = 8");
   const auto summary = run_training(tiny_stage(folder.path(), "", stage), options_of(false, 2));
   ASSERT_TRUE(summary.ok()) << summary.error().message;
   const auto steps = read_metrics(folder.path() / "work/metrics.jsonl");
@@ -267,7 +270,7 @@ TEST(Reinforcement, RaisesTheReward) {
     for (std::size_t i = begin; i < begin + 3; ++i) sum += (*steps)[i].reinforcement->reward / 3;
     return sum;
   };
-  EXPECT_GT(mean(17), mean(0) + 0.1) << mean(0);
+  EXPECT_GT(mean(17), mean(0) + 0.2) << mean(0);
 }
 
 TEST(Reinforcement, AConstantRewardIsOneLine) {
