@@ -155,11 +155,8 @@ HADAL_INLINE f32x16 widen_eight(std::uint64_t bytes) {
 HADAL_INLINE f32x16 widen_signed(u8x16 x) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(x.v));
 }
-HADAL_INLINE f32x16 widen_unsigned(u8x16 x) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(x.v));
-}
 HADAL_INLINE f32x16 widen_codes(const std::uint8_t* p) {
-  return widen_unsigned(bytes_at(p));
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes_at(p).v));
 }
 // Whole numbers from -128 to 127.
 HADAL_INLINE void store_signed(std::int8_t* p, f32x16 x) {
@@ -353,13 +350,10 @@ HADAL_INLINE f32x16 widen_signed(const u8x16& x) {
   for (int i = 0; i < 16; ++i) lanes[i] = static_cast<float>(static_cast<std::int8_t>(x.v[i]));
   return load(lanes);
 }
-HADAL_INLINE f32x16 widen_unsigned(const u8x16& x) {
-  float lanes[16];
-  for (int i = 0; i < 16; ++i) lanes[i] = static_cast<float>(x.v[i]);
-  return load(lanes);
-}
 HADAL_INLINE f32x16 widen_codes(const std::uint8_t* p) {
-  return widen_unsigned(bytes_at(p));
+  float lanes[16];
+  for (int i = 0; i < 16; ++i) lanes[i] = static_cast<float>(p[i]);
+  return load(lanes);
 }
 HADAL_INLINE void store_signed(std::int8_t* p, f32x16 x) {
   float lanes[16];
