@@ -15,7 +15,9 @@
 namespace hadal {
 namespace {
 
-constexpr std::size_t kBufferBytes = 1u << 20;  // large enough that a system call costs nothing beside its bytes
+// Writes of a huge page each, on its boundary: the page cache then holds the file in huge pages, and who maps it (a model)
+// reads it twice as fast as one that was written by the megabyte.
+constexpr std::size_t kBufferBytes = 2u << 20;
 
 std::filesystem::path part_of(const std::filesystem::path& path) {
   return path.string() + ".part";

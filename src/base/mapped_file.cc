@@ -59,10 +59,6 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-void MappedFile::will_need() const noexcept {
-  if (data_ != nullptr) ::madvise(const_cast<std::byte*>(data_), size_bytes_, MADV_WILLNEED);
-}
-
 void release_pages(std::span<const std::byte> bytes) noexcept {
   const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto first = (reinterpret_cast<std::uintptr_t>(bytes.data()) + page - 1) / page * page,

@@ -24,8 +24,6 @@ class MappedFile {
   MappedFile& operator=(MappedFile&& other) noexcept;
 
   std::span<const std::byte> bytes() const noexcept { return {data_, size_bytes_}; }
-  // Asks the kernel to read ahead; a hint, and never an error.
-  void will_need() const noexcept;
 
  private:
   const std::byte* data_ = nullptr;

@@ -51,14 +51,25 @@ struct Report {
   double matrix_flops() const { return compute.arithmetic == Arithmetic::exact ? limits.f32_flops : limits.bf16_flops; }
 };
 
-// Of this process, mapped files included; 0 where the system does not say.
-std::uint64_t resident_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
+// A line "key: N kB" of a file that Linux writes about this process, in bytes; 0 where there is none.
+std::uint64_t bytes_said(const char* file, std::string_view key) {
+  std::ifstream lines(file);
+  for (std::string word; lines >> word;) {
     std::uint64_t kib = 0;
-    if (word == "VmRSS:" && status >> kib) return kib * 1024;
+    if (word == key && lines >> kib) return kib * 1024;
   }
   return 0;
+}
+
+// Mapped files included.
+std::uint64_t resident_bytes() {
+  return bytes_said("/proc/self/status", "VmRSS:");
+}
+
+// Of mapped files. A file that was written or read piece by piece lies in memory in small pages, and decoding from it
+// takes up to 1.4 times as long (docs/kernels.md).
+std::uint64_t huge_page_bytes() {
+  return bytes_said("/proc/self/smaps_rollup", "FilePmdMapped:");
 }
 
 Json report_json(const Report& report) {
@@ -87,6 +98,7 @@ Json report_json(const Report& report) {
           {"load_seconds", report.load_seconds},
           {"file_bytes", report.file_bytes},
           {"resident_bytes", resident_bytes()},
+          {"huge_page_bytes", huge_page_bytes()},
           {"prefill", std::move(prefill)},
           {"decode", std::move(decode)}};
 }
@@ -97,9 +109,10 @@ void print_report(const Report& report) {
   write_out(fmt::format("limits: read {:.1f} GB/s, bf16 {:.0f} GFLOP/s, f32 {:.0f} GFLOP/s\n",
                         report.limits.read_bytes_per_second * 1e-9, report.limits.bf16_flops * 1e-9,
                         report.limits.f32_flops * 1e-9));
-  write_out(fmt::format("opened in {:.2f} s; files {}, resident now {}\n\n", report.load_seconds,
-                        format_bytes(static_cast<double>(report.file_bytes)),
-                        format_bytes(static_cast<double>(resident_bytes()))));
+  write_out(fmt::format("opened in {:.2f} s; files {}, resident now {}, {} of it files in huge pages\n\n",
+                        report.load_seconds, format_bytes(static_cast<double>(report.file_bytes)),
+                        format_bytes(static_cast<double>(resident_bytes())),
+                        format_bytes(static_cast<double>(huge_page_bytes()))));
   const std::string rate = report.compute.arithmetic == Arithmetic::exact ? "of f32 rate" : "of bf16 rate";
   write_out(fmt::format("{:<8} {:>7} {:>7} {:>6} {:>10} {:>9} {:>13} {:>9} {:>10}\n", "", "tokens", "depth", "batch",
                         "tokens/s", "GFLOP/s", rate, "GB/s", "of read"));

@@ -413,10 +413,6 @@ std::uint64_t Gguf::size_bytes() const noexcept {
   return sum;
 }
 
-void Gguf::will_need() const noexcept {
-  for (const auto& [name, file] : files_) file.will_need();
-}
-
 const GgufValue* Gguf::value(std::string_view key) const {
   const auto found = values_.find(key);
   return found == values_.end() ? nullptr : &found->second;

@@ -55,7 +55,6 @@ class Gguf final : public TensorSource {
   std::vector<std::string> names() const override;
   std::string_view subject() const override { return subject_; }
   std::uint64_t size_bytes() const noexcept;  // of all files
-  void will_need() const noexcept;            // asks the kernel to read ahead
 
   // Each: nullopt where the key is absent, an error where it holds something else. Numbers convert where they fit.
   Result<std::optional<std::string_view>> string(std::string_view key) const;

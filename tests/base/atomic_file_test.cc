@@ -199,7 +199,6 @@ TEST(MappedFile, ShowsTheBytesAndMoves) {
   const MappedFile file = *std::move(opened);
   ASSERT_EQ(file.bytes().size(), 3u);
   EXPECT_EQ(file.bytes()[2], std::byte{'c'});
-  file.will_need();
 }
 
 TEST(MappedFile, EmptyFilesAreEmptyAndFoldersAreRefused) {
