@@ -52,7 +52,7 @@ class Parser {
   // Operands of one kind with one of two signs between them; a single one stands for itself.
   std::optional<Expression> chain(Expression::Kind kind, char sign, char other_sign,
                                   std::optional<Expression> (Parser::*operand)(int), int depth) {
-    Expression chain{.kind = kind};
+    Expression chain(kind);
     for (char op = sign;; op = tokens_[at_++].op) {
       std::optional<Expression> value = (this->*operand)(depth);
       if (!value) return std::nullopt;
@@ -66,11 +66,11 @@ class Parser {
   std::optional<Expression> factor(int depth) {
     if (at_ >= tokens_.size() || depth > kMaxDepth) return std::nullopt;
     const ExpressionToken token = tokens_[at_++];
-    if (token.kind == ExpressionToken::Kind::number) return Expression{.number = token.number};
+    if (token.kind == ExpressionToken::Kind::number) return Expression(token.number);
     if (token.op == '-' || token.op == '+') {
       std::optional<Expression> value = factor(depth + 1);
       if (!value || token.op == '+') return value;
-      Expression negation{.kind = Expression::Kind::negation};
+      Expression negation(Expression::Kind::negation);
       negation.operands.push_back({'-', *std::move(value)});
       return negation;
     }

@@ -23,14 +23,19 @@ struct Expression {
   enum class Kind { number, negation, sum, product };
   struct Operand;
 
+  explicit Expression(double value);  // a number
+  explicit Expression(Kind of);       // operands are to follow
+
   Kind kind = Kind::number;
   double number = 0;
-  std::vector<Operand> operands{};
+  std::vector<Operand> operands;
 };
 struct Expression::Operand {
   char op;  // before the operand; of the first one it says nothing
   Expression value;
 };
+inline Expression::Expression(double value) : number(value) {}
+inline Expression::Expression(Kind of) : kind(of) {}
 
 // Nothing if the tokens are no expression.
 std::optional<Expression> parse_expression(const std::vector<ExpressionToken>& tokens);

@@ -35,7 +35,7 @@ void fold_signs(Expression& expression) {
   if (expression.kind != Kind::negation) return;
   Expression inner = std::move(expression.operands.front().value);
   if (inner.kind == Kind::number) {
-    expression = Expression{.number = 0.0 - inner.number};
+    expression = Expression(0.0 - inner.number);
   } else if (inner.kind == Kind::negation) {
     expression = Expression(std::move(inner.operands.front().value));
   } else {
@@ -77,8 +77,8 @@ Expression* next_operation(Expression& expression) {
 // The first two operands of a chain become `value`, a chain of one operand that operand.
 void replace_first_two(Expression& chain, std::int64_t value) {
   chain.operands.erase(chain.operands.begin());
-  chain.operands.front().value = Expression{.number = static_cast<double>(value)};
-  if (chain.operands.size() == 1) chain = Expression{.number = static_cast<double>(value)};
+  chain.operands.front().value = Expression(static_cast<double>(value));
+  if (chain.operands.size() == 1) chain = Expression(static_cast<double>(value));
 }
 
 }  // namespace
