@@ -34,6 +34,7 @@ struct Expression::Operand {
   char op;  // before the operand; of the first one it says nothing
   Expression value;
 };
+// Here, since a vector that is made needs its elements' type whole.
 inline Expression::Expression(double value) : number(value) {}
 inline Expression::Expression(Kind of) : kind(of) {}
 
