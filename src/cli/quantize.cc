@@ -20,7 +20,9 @@
 #include "cli/importance.h"
 #include "cli/shared_options.h"
 #include "cli/text_tokens.h"
-#include "formats/quantiser.h"
+#include "kernels/compute.h"
+#include "kernels/kernel_table.h"
+#include "kernels/quantiser.h"
 #include "spec/gguf_export.h"
 
 namespace hadal {
@@ -49,24 +51,6 @@ struct ErrorSums {
   double squared_error = 0, squared = 0;
   std::uint64_t values = 0, bytes = 0;
 };
-
-// In floats for some values at a time, which vectors can keep apart.
-void add_errors(std::span<const float> values, std::span<const float> found, ErrorSums& sums) {
-  constexpr std::size_t kLanes = 16, kRun = 512;
-  for (std::size_t first = 0; first < values.size(); first += kRun) {
-    const std::size_t n = std::min(kRun, values.size() - first);
-    float squared_error[kLanes] = {}, squared[kLanes] = {};
-    for (std::size_t i = 0; i < n; ++i) {
-      const float value = values[first + i], d = found[first + i] - value;
-      squared_error[i % kLanes] += d * d;
-      squared[i % kLanes] += value * value;
-    }
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      sums.squared_error += static_cast<double>(squared_error[lane]);
-      sums.squared += static_cast<double>(squared[lane]);
-    }
-  }
-}
 
 class Quantizer {
  public:
@@ -160,10 +144,9 @@ class Quantizer {
             bad = Error{ErrorKind::invalid, fmt::format("{}: tensor {}: expected finite values, found {} at [{}, {}]",
                                                         checkpoint_.tensors->subject(), name, values[i], first + r, i)};
           std::byte* to = bytes.data() + static_cast<std::size_t>(r) * row_bytes;
-          quantise(dtype, values.data(), values.size(), importance.empty() ? nullptr : importance.data(), to);
-          convert_to_f32(dtype, to, values.size(), back.data());
+          quantise(kernels_, dtype, values.data(), values.size(), importance.empty() ? nullptr : importance.data(), to);
+          read_back(dtype, to, back);
           add_errors(values, back, sums);
-          sums.values += values.size();
           sums.bytes += row_bytes;
         }
         const std::scoped_lock lock(mutex);
@@ -180,6 +163,23 @@ class Quantizer {
     return Done{};
   }
 
+  void read_back(DType dtype, const std::byte* blocks, std::span<float> values) const {
+    if (const StoredKernels* stored = kernels_.stored(dtype))
+      stored->values(blocks, static_cast<int>(values.size()), values.data());
+    else
+      convert_to_f32(dtype, blocks, values.size(), values.data());
+  }
+
+  // `found` becomes the errors.
+  void add_errors(std::span<const float> values, std::span<float> found, ErrorSums& sums) const {
+    const int n = static_cast<int>(values.size());
+    kernels_.add_scaled(values.data(), -1, n, found.data());
+    sums.squared_error += static_cast<double>(kernels_.dot(found.data(), found.data(), n));
+    sums.squared += static_cast<double>(kernels_.dot(values.data(), values.data(), n));
+    sums.values += values.size();
+  }
+
+  const KernelTable& kernels_ = *kernels_for(best_isa());
   const Checkpoint& checkpoint_;
   const ModelConfig& config_;
   ThreadPool& pool_;

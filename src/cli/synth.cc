@@ -15,7 +15,8 @@
 #include "base/rng.h"
 #include "cli/command.h"
 #include "cli/synth_vocabulary.h"
-#include "formats/quantiser.h"
+#include "kernels/compute.h"
+#include "kernels/quantiser.h"
 #include "spec/gguf_export.h"
 #include "spec/named_shapes.h"
 
@@ -46,7 +47,7 @@ class BlockPool {
     Rng rng(seed);
     for (float& x : source) x = static_cast<float>(kDeviation * rng.next_normal());
     blocks_.resize(size_bytes(dtype, values));
-    quantise(dtype, source.data(), values, nullptr, blocks_.data());
+    quantise(*kernels_for(best_isa()), dtype, source.data(), values, nullptr, blocks_.data());
   }
 
   // Fills `out` with whole blocks in random order.

@@ -88,6 +88,10 @@ struct StoredKernels {
   void (*interleave)(const std::byte* rows, std::size_t row_bytes, std::byte* tile);
 };
 
+// n values, whole blocks, to the blocks of one type (kernels/quantiser.h). w: the weight of each value's error; null:
+// all alike.
+using Quantise = void (*)(const float* x, const float* w, std::size_t n, std::byte* out);
+
 struct KernelTable {
   Isa isa;
 
@@ -118,6 +122,7 @@ struct KernelTable {
 
   // Null: a type without kernels of its own.
   const StoredKernels* (*stored)(DType dtype);
+  Quantise (*quantise)(DType dtype);  // null as well
   void (*code_row)(const float* x, int k, const CodedRow& to);
 
   void (*attention_f32)(const AttentionTile&);

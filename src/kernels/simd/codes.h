@@ -200,6 +200,11 @@ HADAL_INLINE f32x16 half_everywhere(const std::byte* p) {
   std::memcpy(&bits, p, 2);
   return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<short>(bits)));
 }
+HADAL_INLINE float half_at(const std::byte* p) {
+  std::uint16_t bits;
+  std::memcpy(&bits, p, 2);
+  return _cvtsh_ss(bits);
+}
 // In each word, bits of the mask change places with those `shift` above them.
 HADAL_INLINE u8x64 exchange_bits(u8x64 x, int shift, std::uint32_t mask) {
   const __m128i count = _mm_cvtsi32_si128(shift);
@@ -393,6 +398,15 @@ HADAL_INLINE f32x16 half_everywhere(const std::byte* p) {
 }
 
 #endif
+
+// Half precision, to nearest, ties to even.
+HADAL_INLINE std::uint16_t half_bits(float x) {
+#if defined(HADAL_SIMD_PORTABLE)
+  return to_f16(x).bits;
+#else
+  return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT);
+#endif
+}
 
 // Rows and columns of 16 x 16 change places.
 HADAL_INLINE void transpose(f32x16 (&x)[16]) {

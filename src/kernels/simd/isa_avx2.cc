@@ -13,6 +13,7 @@
 #include "kernels/simd/rows.inl"
 
 #include "kernels/simd/block_types.inl"
+#include "kernels/simd/quantise.inl"
 #include "kernels/simd/stored.inl"
 #include "kernels/simd/interleaved.inl"
 #include "kernels/simd/stored_table.inl"

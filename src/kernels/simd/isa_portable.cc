@@ -4,6 +4,7 @@
 #define HADAL_SIMD_TABLE kPortableKernels
 #define HADAL_SIMD_ISA Isa::portable
 
+#include "base/f16.h"
 #include "base/interleaved_rows.h"
 #include "kernels/kernel_table.h"
 #include "kernels/simd/vec.h"
@@ -13,6 +14,7 @@
 #include "kernels/simd/rows.inl"
 
 #include "kernels/simd/block_types.inl"
+#include "kernels/simd/quantise.inl"
 #include "kernels/simd/stored.inl"
 #include "kernels/simd/interleaved.inl"
 #include "kernels/simd/stored_table.inl"

@@ -1,4 +1,4 @@
-// The kernels for stored weights by type. Included by simd/isa_*.cc.
+// The kernels for stored weights by type, and those that make such weights. Included by simd/isa_*.cc.
 
 namespace hadal::HADAL_SIMD_NAMESPACE {
 
@@ -40,6 +40,33 @@ const StoredKernels* stored_kernels(DType dtype) {
       return &kStored<Iq4Xs>;
     case DType::mxfp4:
       return &kStored<Mxfp4>;
+    default:
+      return nullptr;
+  }
+}
+
+Quantise quantise_kernel(DType dtype) {
+  switch (dtype) {
+    case DType::q4_0:
+      return quantise<Q40>;
+    case DType::q4_1:
+      return quantise<Q41>;
+    case DType::q5_0:
+      return quantise<Q50>;
+    case DType::q5_1:
+      return quantise<Q51>;
+    case DType::q8_0:
+      return quantise<Q80>;
+    case DType::q2_k:
+      return quantise<Q2K>;
+    case DType::q3_k:
+      return quantise<Q3K>;
+    case DType::q4_k:
+      return quantise<Q4K>;
+    case DType::q5_k:
+      return quantise<Q5K>;
+    case DType::q6_k:
+      return quantise<Q6K>;
     default:
       return nullptr;
   }

@@ -18,6 +18,7 @@ const KernelTable HADAL_SIMD_TABLE = {
     .interleave_f32 = HADAL_SIMD_NAMESPACE::interleave_f32,
     .interleave_bf16 = HADAL_SIMD_NAMESPACE::interleave_bf16,
     .stored = HADAL_SIMD_NAMESPACE::stored_kernels,
+    .quantise = HADAL_SIMD_NAMESPACE::quantise_kernel,
     .code_row = HADAL_SIMD_NAMESPACE::code_row,
     .attention_f32 = HADAL_SIMD_NAMESPACE::attention<float>,
     .attention_bf16 = HADAL_SIMD_NAMESPACE::attention<std::uint16_t>,

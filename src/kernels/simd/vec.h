@@ -69,6 +69,10 @@ HADAL_INLINE f32x16 min(f32x16 a, f32x16 b) {
 HADAL_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
   return _mm512_fmadd_ps(a, b, c);
 }
+// Lane by lane: a < b ? yes : no.
+HADAL_INLINE f32x16 where_less(f32x16 a, f32x16 b, f32x16 yes, f32x16 no) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
+}
 HADAL_INLINE f32x16 round_even(f32x16 x) {
   return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
@@ -181,6 +185,10 @@ HADAL_LANES2(min, _mm256_min_ps)
 #undef HADAL_LANES2
 HADAL_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
   return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+HADAL_INLINE f32x16 where_less(f32x16 a, f32x16 b, f32x16 yes, f32x16 no) {
+  return {_mm256_blendv_ps(no.lo, yes.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
+          _mm256_blendv_ps(no.hi, yes.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ))};
 }
 HADAL_INLINE f32x16 round_even(f32x16 x) {
   return {_mm256_round_ps(x.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
@@ -305,6 +313,10 @@ HADAL_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
   f32x16 r;
   HADAL_EACH r.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
   return r;
+}
+HADAL_INLINE f32x16 where_less(f32x16 a, f32x16 b, f32x16 yes, f32x16 no) {
+  HADAL_EACH no.v[i] = a.v[i] < b.v[i] ? yes.v[i] : no.v[i];
+  return no;
 }
 HADAL_INLINE f32x16 round_even(f32x16 x) {
   HADAL_EACH x.v[i] = __builtin_rintf(x.v[i]);

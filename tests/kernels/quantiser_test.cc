@@ -1,5 +1,5 @@
 // Our quantisers against llama.cpp's on the same values: the golden holds what was quantised and what its blocks give.
-#include "formats/quantiser.h"
+#include "kernels/quantiser.h"
 
 #include <gtest/gtest.h>
 
@@ -10,13 +10,20 @@
 #include "base/f16.h"
 #include "base/rng.h"
 #include "formats/safetensors.h"
+#include "kernels/isas.h"
 
 namespace hadal {
 namespace {
 
-std::vector<float> round_trip(DType dtype, const std::vector<float>& values, const float* importance = nullptr) {
+std::vector<std::byte> blocks_of(Isa isa, DType dtype, const std::vector<float>& values,
+                                 const float* importance = nullptr) {
   std::vector<std::byte> bytes(size_bytes(dtype, values.size()));
-  quantise(dtype, values.data(), values.size(), importance, bytes.data());
+  quantise(*kernels_for(isa), dtype, values.data(), values.size(), importance, bytes.data());
+  return bytes;
+}
+
+std::vector<float> round_trip(DType dtype, const std::vector<float>& values, const float* importance = nullptr) {
+  const std::vector<std::byte> bytes = blocks_of(best_isa(), dtype, values, importance);
   std::vector<float> back(values.size());
   convert_to_f32(dtype, bytes.data(), values.size(), back.data());
   return back;
@@ -96,6 +103,29 @@ TEST_P(Quantiser, ImportantValuesErrLess) {
     EXPECT_EQ(weighted, plain);  // one scale, taken from the largest magnitude
   else
     EXPECT_LT(weighted_error, plain_error);
+}
+
+// Sixteen runs are searched side by side, whatever remains of a row at its end: what a block becomes depends on its own
+// values only, on every instruction set.
+TEST_P(Quantiser, ABlockIsTheSameAloneAndAmongOthersOnEveryInstructionSet) {
+  Rng rng(5);
+  const std::size_t width = static_cast<std::size_t>(block_values(GetParam())), blocks = 37;
+  std::vector<float> values(blocks * width), importance(values.size());
+  for (float& v : values) v = static_cast<float>(0.02 * rng.next_normal());
+  for (float& v : importance) v = static_cast<float>(0.5 + rng.next_double());
+  std::fill_n(values.begin() + 3 * static_cast<std::ptrdiff_t>(width), width, 0.0f);
+  std::fill_n(values.begin() + 5 * static_cast<std::ptrdiff_t>(width), width, 0.7f);
+  const auto all = blocks_of(Isa::portable, GetParam(), values, importance.data());
+  for (const Isa isa : testing::runnable_isas())
+    EXPECT_EQ(blocks_of(isa, GetParam(), values, importance.data()), all) << isa_name(isa);
+  const std::size_t bytes = all.size() / blocks;
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const std::vector<float> own(values.begin() + static_cast<std::ptrdiff_t>(b * width),
+                                 values.begin() + static_cast<std::ptrdiff_t>((b + 1) * width));
+    const std::vector<std::byte> among(all.begin() + static_cast<std::ptrdiff_t>(b * bytes),
+                                       all.begin() + static_cast<std::ptrdiff_t>((b + 1) * bytes));
+    EXPECT_EQ(blocks_of(best_isa(), GetParam(), own, importance.data() + b * width), among) << "block " << b;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, Quantiser, ::testing::ValuesIn(kTypes),
