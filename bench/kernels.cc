@@ -339,11 +339,10 @@ int run(int argc, char** argv) {
   ThreadPool pool(argc > 2 ? std::atoi(argv[2]) : 0);
   Isa isa = best_isa();
   if (argc > 3) {
-    const Isa all[] = {Isa::portable, Isa::avx2, Isa::avx512};
     const auto* asked =
-        std::find_if(std::begin(all), std::end(all), [&](Isa i) { return argv[3] == std::string(isa_name(i)); });
-    if (asked == std::end(all)) {
-      fmt::print(stderr, "bench_kernels: expected portable, avx2 or avx512, found {}\n", argv[3]);
+        std::find_if(std::begin(kIsas), std::end(kIsas), [&](Isa i) { return argv[3] == std::string(isa_name(i)); });
+    if (asked == std::end(kIsas)) {
+      fmt::print(stderr, "bench_kernels: expected portable, avx2, avx512 or avx512_bf16, found {}\n", argv[3]);
       return 2;
     }
     isa = *asked;

@@ -20,9 +20,9 @@ constexpr Feature kAvx512Features[] = {
     {"avx512vl", &Processor::avx512vl},
     {"avx512dq", &Processor::avx512dq},
     {"fma", &Processor::fma},
-    {"avx512_bf16", &Processor::avx512_bf16},
-    {"avx512_vnni", &Processor::avx512_vnni},
     {"f16c", &Processor::f16c},
+    {"avx512_vnni", &Processor::avx512_vnni},
+    {"avx512_bf16", &Processor::avx512_bf16},  // the last: only isa_avx512_bf16.cc
 };
 
 struct Choice {
@@ -37,7 +37,9 @@ Choice choice_of(Isa isa) {
     case Isa::avx2:
       return {&kAvx2Kernels, kAvx2Features};
     case Isa::avx512:
-      return {&kAvx512Kernels, kAvx512Features};
+      return {&kAvx512Kernels, std::span(kAvx512Features).first(std::size(kAvx512Features) - 1)};
+    case Isa::avx512_bf16:
+      return {&kAvx512Bf16Kernels, kAvx512Features};
   }
   return {&kPortableKernels, {}};
 }
@@ -45,8 +47,13 @@ Choice choice_of(Isa isa) {
 }  // namespace
 
 Isa best_isa() {
-  if (kernels_for(Isa::avx512)) return Isa::avx512;
-  if (kernels_for(Isa::avx2)) return Isa::avx2;
+  return best_isa(this_processor());
+}
+
+Isa best_isa(const Processor& processor) {
+  if (!processor.intel && require_kernels(Isa::avx512_bf16, processor).ok()) return Isa::avx512_bf16;
+  for (const Isa isa : {Isa::avx512, Isa::avx2})
+    if (require_kernels(isa, processor).ok()) return isa;
   return Isa::portable;
 }
 
@@ -58,6 +65,8 @@ const char* isa_name(Isa isa) {
       return "avx2";
     case Isa::avx512:
       return "avx512";
+    case Isa::avx512_bf16:
+      return "avx512_bf16";
   }
   return "?";
 }
@@ -86,7 +95,8 @@ Processor this_processor() {
           .avx512vl = __builtin_cpu_supports("avx512vl") != 0,
           .avx512dq = __builtin_cpu_supports("avx512dq") != 0,
           .avx512_bf16 = __builtin_cpu_supports("avx512bf16") != 0,
-          .avx512_vnni = __builtin_cpu_supports("avx512vnni") != 0};
+          .avx512_vnni = __builtin_cpu_supports("avx512vnni") != 0,
+          .intel = __builtin_cpu_is("intel") != 0};
 }
 
 Result<const KernelTable*> require_kernels(Isa isa, const Processor& processor) {

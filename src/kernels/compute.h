@@ -14,7 +14,8 @@ namespace hadal {
 //        instruction set. fast: bf16 products with float32 sums (see docs/numerics.md for the measured distance).
 enum class Arithmetic { exact, fast };
 
-enum class Isa { portable, avx2, avx512 };
+enum class Isa { portable, avx2, avx512, avx512_bf16 };
+inline constexpr Isa kIsas[] = {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
 
 struct KernelTable;  // kernels/kernel_table.h
 
@@ -24,8 +25,8 @@ struct Compute {
   const KernelTable* kernels;  // of one Isa
 };
 
-Isa best_isa();                                                 // that this processor can run
-const char* isa_name(Isa isa);                                  // "portable", "avx2", "avx512"
+Isa best_isa();                                                 // the fastest that this processor can run
+const char* isa_name(Isa isa);                                  // "portable", "avx2", "avx512", "avx512_bf16"
 const KernelTable* kernels_for(Isa isa);                        // null: this processor cannot run it
 Compute make_compute(ThreadPool& pool, Arithmetic arithmetic);  // with the best Isa
 
@@ -36,8 +37,10 @@ Result<Compute> make_compute(ThreadPool& pool, Arithmetic arithmetic, Isa isa);
 struct Processor {
   bool avx2 = false, fma = false, f16c = false;
   bool avx512f = false, avx512bw = false, avx512vl = false, avx512dq = false, avx512_bf16 = false, avx512_vnni = false;
+  bool intel = false;  // vdpbf16ps takes as long as four multiply-adds of floats there (docs/kernels.md)
 };
 Processor this_processor();
+Isa best_isa(const Processor& processor);
 
 // The table of `isa`, or an error that names everything it needs and what `processor` lacks of it.
 Result<const KernelTable*> require_kernels(Isa isa, const Processor& processor);

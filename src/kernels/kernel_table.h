@@ -161,6 +161,6 @@ std::size_t attention_scratch_bytes(int positions, int nope, int rope, int value
 std::size_t attention_backward_scratch_bytes(int positions, int nope, int rope, int value);
 std::size_t absorbed_scratch_bytes(int latent, int rope);
 
-extern const KernelTable kPortableKernels, kAvx2Kernels, kAvx512Kernels;
+extern const KernelTable kPortableKernels, kAvx2Kernels, kAvx512Kernels, kAvx512Bf16Kernels;
 
 }  // namespace hadal

@@ -20,7 +20,7 @@ namespace hadal::testing {
 // Parameters of tests that hold on each instruction set: those that this processor can run.
 inline std::vector<Isa> runnable_isas() {
   std::vector<Isa> isas;
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512})
+  for (const Isa isa : kIsas)
     if (kernels_for(isa)) isas.push_back(isa);
   return isas;
 }

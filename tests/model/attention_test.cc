@@ -80,7 +80,7 @@ TEST_P(AnyAttention, DecodingSeveralSequencesTogetherHasTheBitsOfEachAlone) {
 
 TEST_P(AnyAttention, EveryThreadCountGivesTheSameBitsInBothOrders) {
   for (const Arithmetic arithmetic : {Arithmetic::exact, Arithmetic::fast})
-    for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+    for (const Isa isa : kIsas) {
       if (!kernels_for(isa)) continue;
       std::vector<float> whole, stepwise;
       const std::vector<TokenId> tokens(kPrompt.begin(), kPrompt.begin() + 70);

@@ -184,7 +184,7 @@ TEST(ExactArithmetic, GivesTheSameBitsForAnyThreadsAndInstructionSet) {
   const std::vector<TokenId> tokens = m.tokens();
   std::vector<float> first;
   for (const int threads : {1, 2, 3})
-    for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+    for (const Isa isa : kIsas) {
       ThreadPool pool(threads);
       Compute compute = make_compute(pool, Arithmetic::exact);
       if (!kernels_for(isa)) continue;

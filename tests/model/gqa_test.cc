@@ -34,7 +34,7 @@ TEST(Gqa, TokenByTokenEqualsTheWholePrompt) {
        {std::tuple(6, 3, 10), std::tuple(4, 4, 8), std::tuple(5, 1, 16), std::tuple(4, 2, 2), std::tuple(6, 2, 36)}) {
     const ModelConfig c = with_heads(heads, groups, width);
     const std::vector<float> exact = whole(c, Arithmetic::exact);
-    for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+    for (const Isa isa : kIsas) {
       if (!kernels_for(isa)) continue;
       EXPECT_LT(distance(stepwise(c, Arithmetic::exact, isa), exact), kExactBound)
           << heads << ", " << groups << ", " << width << ", " << isa_name(isa);

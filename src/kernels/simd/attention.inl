@@ -233,10 +233,10 @@ HADAL_INLINE void page_scores(const S* q, std::ptrdiff_t q_stride, int width, co
       const int n = width - i < kRowLanes<S> ? width - i : kRowLanes<S>;
       typename Element<S>::Wide qs[H];
 #pragma GCC unroll 8
-      for (int h = 0; h < H; ++h) qs[h] = take_row(q + h * q_stride + i, n);
+      for (int h = 0; h < H; ++h) qs[h] = Element<S>::of(take_row(q + h * q_stride + i, n));
 #pragma GCC unroll 16
       for (int p = 0; p < kPositions; ++p) {
-        const auto x = take_row(rows[p] + i, n);
+        const auto x = Element<S>::of(take_row(rows[p] + i, n));
 #pragma GCC unroll 8
         for (int h = 0; h < H; ++h) sums[h * kPositions + p] = Element<S>::multiply_add(sums[h * kPositions + p], qs[h], x);
       }

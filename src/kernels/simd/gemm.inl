@@ -9,23 +9,52 @@ struct Element;
 template <>
 struct Element<float> {
   static constexpr int kDepth = 1;
+  using Left = float;
   using Wide = f32x16;
   static HADAL_INLINE Wide load_b(const float* p) { return load(p); }
+  static HADAL_INLINE Wide of(f32x16 x) { return x; }
   static HADAL_INLINE Wide broadcast(const float* p) { return set1(*p); }
   static HADAL_INLINE f32x16 multiply_add(f32x16 acc, Wide a, Wide b) { return fma(a, b, acc); }
 };
 template <>
 struct Element<std::uint16_t> {  // bf16
   static constexpr int kDepth = 2;
+#if defined(HADAL_SIMD_AVX512) && !defined(HADAL_SIMD_BF16)
+  // Two multiply-adds of floats: panels are widened on the way, the left operand once for all of them.
+  using Left = float;
+  struct Wide {
+    f32x16 first, second;
+  };
+  static HADAL_INLINE Wide of(Bf16x32 x) { return {firsts(x), seconds(x)}; }
+  static HADAL_INLINE Wide load_b(const std::uint16_t* p) { return of(load_pairs(p)); }
+  static HADAL_INLINE Wide broadcast(const float* p) { return {set1(p[0]), set1(p[1])}; }
+  static HADAL_INLINE f32x16 multiply_add(f32x16 acc, const Wide& a, const Wide& b) {
+    return fma(a.first, b.first, fma(a.second, b.second, acc));
+  }
+#else
+  using Left = std::uint16_t;
   using Wide = Bf16x32;
+  static HADAL_INLINE Wide of(Bf16x32 x) { return x; }
   static HADAL_INLINE Wide load_b(const std::uint16_t* p) { return load_pairs(p); }
   static HADAL_INLINE Wide broadcast(const std::uint16_t* p) { return set1_pair(p); }
   static HADAL_INLINE f32x16 multiply_add(f32x16 acc, Wide a, Wide b) { return dot_pairs(acc, a, b); }
+#endif
 };
+template <class E>
+using Left = typename Element<E>::Left;
+
+void widen_row(const std::uint16_t* from, int n, float* to) {
+  int i = 0;
+  for (; i + 16 <= n; i += 16) store(to + i, load_bf16(from + i));
+  for (; i < n; ++i) {
+    const std::uint32_t u = static_cast<std::uint32_t>(from[i]) << 16;
+    std::memcpy(to + i, &u, 4);
+  }
+}
 
 // kWide: a is [k / depth][m][depth] with a_stride elements from one k to the next; else rows with a_stride from row to row.
 template <class E, int MR, int NP, bool kWide>
-HADAL_INLINE void tile(int n, int steps, const E* a, std::ptrdiff_t a_stride, const E* b, std::ptrdiff_t panel_stride, float* c,
+HADAL_INLINE void tile(int n, int steps, const Left<E>* a, std::ptrdiff_t a_stride, const E* b, std::ptrdiff_t panel_stride, float* c,
                        std::ptrdiff_t c_stride, bool accumulate) {
   constexpr int kDepth = Element<E>::kDepth;
   f32x16 acc[MR][2 * NP];
@@ -83,11 +112,11 @@ inline constexpr int kTileRows = Element<E>::kDepth == 1 ? 3 : 4;
 #endif
 
 template <class E>
-using TileCall = void (*)(int n, int steps, const E* a, std::ptrdiff_t a_stride, const E* b, std::ptrdiff_t panel_stride, float* c,
+using TileCall = void (*)(int n, int steps, const Left<E>* a, std::ptrdiff_t a_stride, const E* b, std::ptrdiff_t panel_stride, float* c,
                           std::ptrdiff_t c_stride, bool accumulate);
 
 template <class E, int MR, int NP, bool kWide>
-void tile_call(int n, int steps, const E* a, std::ptrdiff_t a_stride, const E* b, std::ptrdiff_t panel_stride, float* c,
+void tile_call(int n, int steps, const Left<E>* a, std::ptrdiff_t a_stride, const E* b, std::ptrdiff_t panel_stride, float* c,
                std::ptrdiff_t c_stride, bool accumulate) {
   tile<E, MR, NP, kWide>(n, steps, a, a_stride, b, panel_stride, c, c_stride, accumulate);
 }
@@ -102,11 +131,11 @@ inline constexpr TileCall<E> kTiles[kMaxTileRows] = {
 #endif
 };
 
+// c [m, n] (+)= a · b over `steps` depths of each panel.
 template <class E, bool kWide>
-void gemm(int m, int n, int k, const E* a, std::ptrdiff_t a_stride, const E* b, float* c, std::ptrdiff_t c_stride, bool accumulate) {
+HADAL_INLINE void multiply_steps(int m, int n, int steps, const Left<E>* a, std::ptrdiff_t a_stride, const E* b,
+                           std::ptrdiff_t panel_stride, float* c, std::ptrdiff_t c_stride, bool accumulate) {
   constexpr int kDepth = Element<E>::kDepth;
-  const int steps = (k + kDepth - 1) / kDepth;
-  const std::ptrdiff_t panel_stride = static_cast<std::ptrdiff_t>(steps) * 32 * kDepth;
   int column = 0;
   // One row: four panels at once, or the latency of two accumulators' chains would be all the time.
   if (m == 1)
@@ -120,8 +149,38 @@ void gemm(int m, int n, int k, const E* a, std::ptrdiff_t a_stride, const E* b, 
     for (int t = 0; t < tiles; ++t) {
       const auto first_row = [&](int tile) { return static_cast<int>(static_cast<std::ptrdiff_t>(tile) * m / tiles); };
       const int row = first_row(t), rows = first_row(t + 1) - row;
-      const E* a_row = kWide ? a + static_cast<std::ptrdiff_t>(row) * kDepth : a + row * a_stride;
+      const Left<E>* a_row = kWide ? a + static_cast<std::ptrdiff_t>(row) * kDepth : a + row * a_stride;
       kTiles<E, kWide>[rows - 1](width, steps, a_row, a_stride, panel, panel_stride, c + row * c_stride + column, c_stride, accumulate);
+    }
+  }
+}
+
+// The left operand of a block as floats: `rows` of them 2 * steps long, or [steps][rows][2].
+template <bool kWide>
+HADAL_INLINE void widen_left(const std::uint16_t* a, std::ptrdiff_t a_stride, int rows, int steps, float* left) {
+  const int lines = kWide ? steps : rows, length = 2 * (kWide ? rows : steps);
+  for (int i = 0; i < lines; ++i, a += a_stride, left += length) widen_row(a, length, left);
+}
+
+template <class E, bool kWide>
+void gemm(int m, int n, int k, const E* a, std::ptrdiff_t a_stride, const E* b, float* c, std::ptrdiff_t c_stride, bool accumulate) {
+  constexpr int kDepth = Element<E>::kDepth;
+  const int steps = (k + kDepth - 1) / kDepth;
+  const std::ptrdiff_t panel_stride = static_cast<std::ptrdiff_t>(steps) * 32 * kDepth;
+  if constexpr (sizeof(Left<E>) == sizeof(E)) {
+    multiply_steps<E, kWide>(m, n, steps, a, a_stride, b, panel_stride, c, c_stride, accumulate);
+  } else {
+    // As many steps at a time as leave the floats of a block of rows in the second-level cache.
+    constexpr int kFloats = 12288, kRows = 96;
+    alignas(64) float left[kFloats];
+    for (int row = 0; row < m; row += kRows) {
+      const int rows = m - row < kRows ? m - row : kRows, block = kFloats / (2 * rows);
+      for (int s = 0; s < steps; s += block) {
+        const int count = steps - s < block ? steps - s : block;
+        widen_left<kWide>(kWide ? a + s * a_stride + 2 * row : a + row * a_stride + 2 * s, a_stride, rows, count, left);
+        multiply_steps<E, kWide>(rows, n, count, left, 2 * (kWide ? rows : count), b + static_cast<std::ptrdiff_t>(s) * 64,
+                                 panel_stride, c + row * c_stride, c_stride, accumulate || s > 0);
+      }
     }
   }
 }
@@ -146,15 +205,6 @@ void narrow_scaled_row(const float* from, const float* factors, int n, int padde
   for (; i + 16 <= n; i += 16) store_bf16(to + i, mul(load(from + i), load(factors + i)));
   for (; i < n; ++i) to[i] = narrow_one(from[i] * factors[i]);
   for (; i < padded; ++i) to[i] = 0;
-}
-
-void widen_row(const std::uint16_t* from, int n, float* to) {
-  int i = 0;
-  for (; i + 16 <= n; i += 16) store(to + i, load_bf16(from + i));
-  for (; i < n; ++i) {
-    const std::uint32_t u = static_cast<std::uint32_t>(from[i]) << 16;
-    std::memcpy(to + i, &u, 4);
-  }
 }
 
 // n <= 16 rows into one half of a panel, whose first element is `to`; lanes of rows that are not there stay as they are.

@@ -1,4 +1,4 @@
-// The kernels for AVX512. See simd/vec.h for what may be included here.
+// The kernels for AVX-512 with dots of 8-bit numbers (VNNI). See simd/vec.h for what may be included here.
 #define HADAL_SIMD_AVX512
 #define HADAL_SIMD_NAMESPACE simd_avx512
 #define HADAL_SIMD_TABLE kAvx512Kernels

@@ -41,8 +41,13 @@ double busy_f32(int rounds) {
 double busy_bf16(int rounds) {
   volatile std::uint16_t seed = 0x0100;
   const std::uint16_t pair[2] = {seed, seed};
-  const Bf16x32 a = set1_pair(pair), b = set1_pair(pair);
-  volatile float sink = run_chains(rounds, [&](f32x16 s) { return dot_pairs(s, a, b); });
+  using Bf16 = Element<std::uint16_t>;
+  Left<std::uint16_t> left[2];
+  for (int i = 0; i < 2; ++i) left[i] = static_cast<Left<std::uint16_t>>(pair[i]);
+  std::uint16_t right[32];
+  for (int i = 0; i < 32; ++i) right[i] = pair[i % 2];
+  const auto a = Bf16::broadcast(left), b = Bf16::load_b(right);
+  volatile float sink = run_chains(rounds, [&](f32x16 s) { return Bf16::multiply_add(s, a, b); });
   (void)sink;
   return 2.0 * 32 * kChains * rounds;
 }

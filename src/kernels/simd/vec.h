@@ -2,7 +2,8 @@
 //
 // The three versions do the same arithmetic lane by lane (fused multiply-add,
 // round to nearest), and reductions add in one fixed tree, so that a kernel
-// written once gives the same bits on every instruction set. Included only by
+// written once gives the same bits on every instruction set; only dots of bf16
+// pairs by their own instruction (HADAL_SIMD_BF16) round otherwise. Included only by
 // simd/isa_*.cc, inside a namespace of its own per instruction set; nothing from
 // the standard library's templates may be instantiated here, or the linker could
 // pick a copy with instructions that the machine lacks.
@@ -88,6 +89,7 @@ HADAL_INLINE f32x16 load_bf16(const std::uint16_t* p) {
       _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
 }
 // Round to nearest even; NaN is not expected in activations.
+#if defined(HADAL_SIMD_BF16)
 HADAL_INLINE void store_bf16(std::uint16_t* p, f32x16 x) {
   const __m256bh h = _mm512_cvtneps_pbh(x);
   std::memcpy(p, &h, 32);
@@ -101,40 +103,58 @@ HADAL_INLINE void store_bf16_pairs(std::uint16_t* p, f32x16 a, f32x16 b) {
                                          5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   _mm512_storeu_si512(p, _mm512_permutexvar_epi16(order, u));
 }
-using Bf16x32 = __m512bh;
+#else
+HADAL_INLINE __m512i bf16_bits(f32x16 x) {  // in the high half of each 32-bit lane; below it anything
+  const __m512i u = _mm512_castps_si512(x);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+  return _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+}
+HADAL_INLINE void store_bf16(std::uint16_t* p, f32x16 x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(bf16_bits(x), 16)));
+}
+HADAL_INLINE void store_bf16_pairs(std::uint16_t* p, f32x16 a, f32x16 b) {
+  const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
+  _mm512_storeu_si512(p, _mm512_or_si512(_mm512_srli_epi32(bf16_bits(a), 16), _mm512_and_si512(bf16_bits(b), upper)));
+}
+#endif
+struct Bf16x32 {
+  __m512i v;
+};
 HADAL_INLINE Bf16x32 load_pairs(const std::uint16_t* p) {
-  Bf16x32 x;
-  std::memcpy(&x, p, 64);
-  return x;
+  return {_mm512_loadu_si512(p)};
 }
 HADAL_INLINE Bf16x32 load_pairs_first(const std::uint16_t* p, int n) {
-  const __m512i u = _mm512_maskz_loadu_epi16(static_cast<__mmask32>((std::uint64_t{1} << n) - 1), p);
-  Bf16x32 x;
-  std::memcpy(&x, &u, 64);
-  return x;
+  return {_mm512_maskz_loadu_epi16(static_cast<__mmask32>((std::uint64_t{1} << n) - 1), p)};
 }
 // Pairs (a[i], b[i]) of two rows: the first sixteen and the last.
 HADAL_INLINE void pair_rows(Bf16x32 a, Bf16x32 b, Bf16x32& low, Bf16x32& high) {
   const __m512i low_order = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
                                              37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
   const __m512i high_order = _mm512_add_epi16(low_order, _mm512_set1_epi16(16));
-  __m512i x, y;
-  std::memcpy(&x, &a, 64);
-  std::memcpy(&y, &b, 64);
-  const __m512i l = _mm512_permutex2var_epi16(x, low_order, y), h = _mm512_permutex2var_epi16(x, high_order, y);
-  std::memcpy(&low, &l, 64);
-  std::memcpy(&high, &h, 64);
+  low.v = _mm512_permutex2var_epi16(a.v, low_order, b.v);
+  high.v = _mm512_permutex2var_epi16(a.v, high_order, b.v);
 }
 HADAL_INLINE Bf16x32 set1_pair(const std::uint16_t* p) {
   int u;
   std::memcpy(&u, p, 4);
-  const __m512i v = _mm512_set1_epi32(u);
-  Bf16x32 x;
-  std::memcpy(&x, &v, 64);
-  return x;
+  return {_mm512_set1_epi32(u)};
+}
+// The first of each pair as floats, and the second.
+HADAL_INLINE f32x16 firsts(Bf16x32 x) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(x.v, 16));
+}
+HADAL_INLINE f32x16 seconds(Bf16x32 x) {
+  return _mm512_castsi512_ps(_mm512_and_si512(x.v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
 }
 HADAL_INLINE f32x16 dot_pairs(f32x16 acc, Bf16x32 a, Bf16x32 b) {
-  return _mm512_dpbf16_ps(acc, a, b);
+#if defined(HADAL_SIMD_BF16)
+  __m512bh x, y;
+  std::memcpy(&x, &a.v, 64);
+  std::memcpy(&y, &b.v, 64);
+  return _mm512_dpbf16_ps(acc, x, y);
+#else
+  return fma(firsts(a), firsts(b), fma(seconds(a), seconds(b), acc));
+#endif
 }
 
 #elif defined(HADAL_SIMD_AVX2)
