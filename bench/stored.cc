@@ -27,13 +27,13 @@ struct Activations {
   std::vector<float> scales = std::vector<float>(kMostRows * kInputs / 16), sums = scales;
   CodedRow rows[kMostRows];
 
-  explicit Activations(const KernelTable& kernels) {
+  explicit Activations(void (*code)(const float* x, int k, const CodedRow& to)) {
     std::vector<float> x(kInputs);
     Rng rng(1);
     for (int r = 0; r < kMostRows; ++r) {
       for (float& v : x) v = static_cast<float>(rng.next_normal());
       rows[r] = {codes.data() + r * kInputs, scales.data() + r * kInputs / 16, sums.data() + r * kInputs / 16};
-      kernels.code_row(x.data(), kInputs, rows[r]);
+      code(x.data(), kInputs, rows[r]);
     }
   }
 };
@@ -46,17 +46,19 @@ void measure(const KernelTable& kernels, DType dtype, int rounds) {
   for (std::byte& b : apart) b = static_cast<std::byte>(rng.next_below(100));  // whatever the codes: no scale is huge
   for (std::size_t at = 0; at < apart.size(); at += kTileRows * row_bytes)
     interleave_rows(dtype, apart.data() + at, row_bytes, tiles.data() + at);
-  const Activations x(kernels);
   std::vector<float> y(kMostRows * kOutputs);
   const StoredKernels& stored = *kernels.stored(dtype);
+  const Activations in_blocks(kernels.code_row), in_units(kernels.code_units);
+  const auto dot = stored.dot_units ? stored.dot_units : stored.dot;  // as matmul.cc chooses
   std::string line = fmt::format("| {} |", name_of(dtype));
   for (const int rows : kRows) {
     double best[2] = {1e9, 1e9};
     for (int round = 0; round < rounds; ++round)
       for (const bool interleaved : {false, true}) {
         const Stopwatch watch;
-        (interleaved ? stored.dot_interleaved : stored.dot)((interleaved ? tiles : apart).data(), row_bytes, kOutputs,
-                                                            kInputs, x.rows, rows, y.data(), kOutputs, false);
+        const Activations& x = stored.dot_units && !interleaved ? in_units : in_blocks;
+        (interleaved ? stored.dot_interleaved : dot)((interleaved ? tiles : apart).data(), row_bytes, kOutputs, kInputs,
+                                                     x.rows, rows, y.data(), kOutputs, false);
         best[interleaved] = std::min(best[interleaved], watch.elapsed().count());
       }
     const double blocks = kOutputs * kInputs / 256.0;

@@ -80,7 +80,10 @@ struct StoredKernels {
   // y[r * y_stride + j] (+)= row j of n · x[r] of m: each row of W is unpacked once for eight of x. For few rows of x.
   void (*dot)(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, int m, float* y,
               std::ptrdiff_t y_stride, bool accumulate);
-  // The same for tiles of sixteen rows side by side (base/interleaved_rows.h), n a multiple of 16, any m. Null: none
+  // The same, faster, for rows of x in another order, that of code_units(). Null: none for this type.
+  void (*dot_units)(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, int m, float* y,
+                    std::ptrdiff_t y_stride, bool accumulate);
+  // As dot for tiles of sixteen rows side by side (base/interleaved_rows.h), n a multiple of 16, any m. Null: none
   // for this type.
   void (*dot_interleaved)(const std::byte* tiles, std::size_t row_bytes, int n, int k, const CodedRow* x, int m,
                           float* y, std::ptrdiff_t y_stride, bool accumulate);
@@ -124,6 +127,7 @@ struct KernelTable {
   const StoredKernels* (*stored)(DType dtype);
   Quantise (*quantise)(DType dtype);  // null as well
   void (*code_row)(const float* x, int k, const CodedRow& to);
+  void (*code_units)(const float* x, int k, const CodedRow& to);  // for dot_units
 
   void (*attention_f32)(const AttentionTile&);
   void (*attention_bf16)(const AttentionTile&);

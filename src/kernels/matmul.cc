@@ -95,6 +95,9 @@ void run_coded(const KernelTable& kernels, const MatmulJob& job, const Part& par
   const std::size_t scale_bytes = padded / 4, row_bytes = padded + 2 * scale_bytes;
   const std::size_t x_bytes = aligned(static_cast<std::size_t>(part.rows) * row_bytes);
   const bool make_tiles = !piece.interleaved && part.rows > kFewRows;
+  const StoredKernels& stored = *kernels.stored(piece.dtype);
+  const bool units = stored.dot_units && !piece.interleaved && !make_tiles;
+  const auto code = units ? kernels.code_units : kernels.code_row;
   std::byte* scratch = thread_scratch(x_bytes + (make_tiles ? kTilesMade * kTileRows * piece.row_bytes : 0));
   CodedRow x[kRowBlock];
   for (int i = 0; i < part.rows; ++i) {
@@ -102,13 +105,14 @@ void run_coded(const KernelTable& kernels, const MatmulJob& job, const Part& par
     x[i] = {.codes = reinterpret_cast<std::int8_t*>(at),
             .scales = reinterpret_cast<float*>(at + padded),
             .sums = reinterpret_cast<float*>(at + padded + scale_bytes)};
-    kernels.code_row(source_row(job, part.row + i), inputs, x[i]);
+    code(source_row(job, part.row + i), inputs, x[i]);
   }
   const std::byte* rows = piece.data + static_cast<std::size_t>(first - piece.first_output) * piece.row_bytes;
   float* y = job.y + part.row * job.y_stride + first;
   if (piece.interleaved)
-    kernels.stored(piece.dtype)
-        ->dot_interleaved(rows, piece.row_bytes, outputs, inputs, x, part.rows, y, job.y_stride, job.accumulate);
+    stored.dot_interleaved(rows, piece.row_bytes, outputs, inputs, x, part.rows, y, job.y_stride, job.accumulate);
+  else if (units)
+    stored.dot_units(rows, piece.row_bytes, outputs, inputs, x, part.rows, y, job.y_stride, job.accumulate);
   else
     multiply_rows_apart(kernels, piece, rows, outputs, inputs, x, part.rows, y, job, scratch + x_bytes);
 }

@@ -79,9 +79,9 @@ std::vector<Case> all_cases() {
   return cases;
 }
 
-// Rows of three blocks of 256, or with an end of 160 for blocks of 32.
+// Rows of seven blocks of 256, of which four are a unit, or with an end of 160 for blocks of 32.
 int width_for(DType dtype) {
-  return block_values(dtype) == 256 ? 768 : 672;
+  return block_values(dtype) == 256 ? 1792 : 672;
 }
 
 class Stored : public ::testing::TestWithParam<Case> {

@@ -96,7 +96,10 @@ template <bool kBelow128>
 HADAL_INLINE i32x16 add_dot(i32x16 sum, u8x64 codes, const std::int8_t* x) {
   return _mm512_dpbusd_epi32(sum, codes, _mm512_loadu_si512(x));
 }
-// The same with the four bytes at x in every lane.
+HADAL_INLINE i32x16 add(i32x16 a, i32x16 b) {
+  return _mm512_add_epi32(a, b);
+}
+// add_dot with the four bytes at x in every lane.
 template <bool kBelow128>
 HADAL_INLINE i32x16 add_dot_of_four(i32x16 sum, u8x64 codes, const std::int8_t* x) {
   std::int32_t four;
@@ -311,6 +314,10 @@ HADAL_INLINE i32x16 add_dot(i32x16 sum, const u8x64& codes, const std::int8_t* x
   for (int i = 0; i < 64; ++i) sum.v[i / 4] += codes.v[i] * x[i];
 #endif
   return sum;
+}
+HADAL_INLINE i32x16 add(i32x16 a, const i32x16& b) {
+  for (int i = 0; i < 16; ++i) a.v[i] += b.v[i];
+  return a;
 }
 HADAL_INLINE f32x16 to_floats(const i32x16& x) {
   float lanes[16];

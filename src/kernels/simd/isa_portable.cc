@@ -15,6 +15,8 @@
 
 #include "kernels/simd/block_types.inl"
 #include "kernels/simd/quantise.inl"
+#include "kernels/simd/activations.inl"
+#include "kernels/simd/units.inl"
 #include "kernels/simd/stored.inl"
 #include "kernels/simd/interleaved.inl"
 #include "kernels/simd/stored_table.inl"

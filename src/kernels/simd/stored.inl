@@ -1,35 +1,8 @@
-// Products with weights as their file stores them, in blocks: a row of W at a time against a few 8-bit rows of x, or
-// panels unpacked on the way into the ordinary product (gemm.inl). Written once for all types of block_types.inl.
-// Included by simd/isa_*.cc.
+// Products with weights as their file stores them, in blocks: a row of W at a time against a few 8-bit rows of x
+// (activations.inl), or panels unpacked on the way into the ordinary product (gemm.inl). Written once for all types of
+// block_types.inl. Included by simd/isa_*.cc.
 
 namespace hadal::HADAL_SIMD_NAMESPACE {
-
-// --- activations -----------------------------------------------------------------------------------------------------
-
-// The scale of 32 values is the largest magnitude over 127.
-void code_row(const float* x, int k, const CodedRow& to) {
-  const int padded = (k + 255) / 256 * 256;
-  for (int first = 0; first < padded; first += 32) {
-    const int n = k - first < 32 ? k - first : 32;  // none at all in the padding
-    f32x16 values[2] = {zero(), zero()};
-    for (int half = 0; half < 2; ++half) {
-      const int left = n - 16 * half;
-      if (left > 0) values[half] = left >= 16 ? load(x + first + 16 * half) : load_first(x + first + 16 * half, left);
-    }
-    const f32x16 tops = max(max(values[0], values[1]), sub(zero(), min(values[0], values[1])));
-    const float top = reduce_max(tops), inverse = top > 0 ? 127.0f / top : 0.0f, scale = top / 127.0f;
-    for (int half = 0; half < 2; ++half) {
-      const f32x16 codes = round_even(mul(values[half], set1(inverse)));
-      const int block = first / 256, lane = run_lane(first % 256 / 16 + half);
-      std::int8_t bytes[16];
-      store_signed(bytes, codes);
-      for (int step = 0; step < 4; ++step)
-        std::memcpy(to.codes + 256 * block + 64 * step + 4 * lane, bytes + 4 * step, 4);
-      to.scales[16 * block + lane] = scale;
-      to.sums[16 * block + lane] = -scale * reduce_add(codes);
-    }
-  }
-}
 
 // --- a few rows ------------------------------------------------------------------------------------------------------
 
@@ -61,8 +34,9 @@ HADAL_INLINE void add_block(Codes w, const CodedRow* x, int first, f32x16 (&sums
 // 100 ns, half of what its products do.
 inline constexpr int kPrefetchAhead = 4096;
 
-// y[r * y_stride + j] (+)= row j of W · row r of x.
-template <class T, int M>
+// y[r * y_stride + j] (+)= row j of W · row r of x. kUnits: four blocks at once while there are (units.inl), x coded
+// so.
+template <class T, int M, bool kUnits>
 void dot_rows(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, float* y,
               std::ptrdiff_t y_stride, bool accumulate) {
   constexpr int kBytes = 256 / T::kBlockValues * T::kBlockBytes;
@@ -73,6 +47,12 @@ void dot_rows(const std::byte* rows, std::size_t row_bytes, int n, int k, const 
     for (int r = 0; r < M; ++r) sums[r] = minima[r] = zero();
     const std::byte* at = rows;
     int first = 0;
+    if constexpr (kUnits)
+      for (; first + kUnitValues <= k; first += kUnitValues, at += kUnitBlocks * kBytes) {
+#pragma GCC unroll 16
+        for (int line = 0; line < kUnitBlocks * kBytes; line += 64) __builtin_prefetch(at + kPrefetchAhead + line);
+        add_unit<T, M>(InUnits<T>::unit_at(at), x, first, sums);
+      }
     for (; first + 256 <= k; first += 256, at += kBytes) {
 #pragma GCC unroll 8
       for (int line = 0; line < kBytes; line += 64) __builtin_prefetch(at + kPrefetchAhead + line);
@@ -100,25 +80,27 @@ inline constexpr int kDotRows = 2;
 #endif
 
 // The largest tile of rows of x that is left.
-template <class T, int M>
+template <class T, int M, bool kUnits>
 HADAL_INLINE void dot_tiles(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, int m,
                             float* y, std::ptrdiff_t y_stride, bool accumulate) {
-  for (; m >= M; m -= M, x += M, y += M * y_stride) dot_rows<T, M>(rows, row_bytes, n, k, x, y, y_stride, accumulate);
+  for (; m >= M; m -= M, x += M, y += M * y_stride)
+    dot_rows<T, M, kUnits>(rows, row_bytes, n, k, x, y, y_stride, accumulate);
   if constexpr (M == 4)
     if (m == 3)
-      return dot_rows<T, 3>(rows, row_bytes, n, k, x, y, y_stride, accumulate);  // often with experts: not as 2 and 1
+      return dot_rows<T, 3, kUnits>(rows, row_bytes, n, k, x, y, y_stride,
+                                    accumulate);  // often with experts: not as 2 and 1
   if constexpr (M > 1)
-    if (m > 0) dot_tiles<T, M / 2>(rows, row_bytes, n, k, x, m, y, y_stride, accumulate);
+    if (m > 0) dot_tiles<T, M / 2, kUnits>(rows, row_bytes, n, k, x, m, y, y_stride, accumulate);
 }
 
-template <class T>
+template <class T, bool kUnits>
 void stored_dot(const std::byte* rows, std::size_t row_bytes, int n, int k, const CodedRow* x, int m, float* y,
                 std::ptrdiff_t y_stride, bool accumulate) {
   // Some rows of W at a time, so that further rows of x find them in the first-level cache.
   const int step = m <= 4 || m == kDotRows ? n : 8;
   for (int j = 0; j < n; j += step)
-    dot_tiles<T, kDotRows>(rows + static_cast<std::size_t>(j) * row_bytes, row_bytes, n - j < step ? n - j : step, k, x,
-                           m, y + j, y_stride, accumulate);
+    dot_tiles<T, kDotRows, kUnits>(rows + static_cast<std::size_t>(j) * row_bytes, row_bytes,
+                                   n - j < step ? n - j : step, k, x, m, y + j, y_stride, accumulate);
 }
 
 // --- many rows -----------------------------------------------------------------------------------------------------

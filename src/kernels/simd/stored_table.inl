@@ -3,11 +3,20 @@
 namespace hadal::HADAL_SIMD_NAMESPACE {
 
 template <class T>
+constexpr decltype(StoredKernels::dot_units) units_dot_or_none() {
+  if constexpr (InUnits<T>::kExists)
+    return stored_dot<T, true>;
+  else
+    return nullptr;
+}
+
+template <class T>
 inline constexpr StoredKernels kStored = {
     .values = stored_values<T>,
     .panel_f32 = stored_panel<T, float>,
     .panel_bf16 = stored_panel<T, std::uint16_t>,
-    .dot = stored_dot<T>,
+    .dot = stored_dot<T, false>,
+    .dot_units = units_dot_or_none<T>(),
     .dot_interleaved = interleaved_dot_or_none<T>(),
     .interleave = make_tile_or_none<T>(),
 };

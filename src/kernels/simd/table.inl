@@ -20,6 +20,7 @@ const KernelTable HADAL_SIMD_TABLE = {
     .stored = HADAL_SIMD_NAMESPACE::stored_kernels,
     .quantise = HADAL_SIMD_NAMESPACE::quantise_kernel,
     .code_row = HADAL_SIMD_NAMESPACE::code_row,
+    .code_units = HADAL_SIMD_NAMESPACE::code_units,
     .attention_f32 = HADAL_SIMD_NAMESPACE::attention<float>,
     .attention_bf16 = HADAL_SIMD_NAMESPACE::attention<std::uint16_t>,
     .attention_backward_f32 = HADAL_SIMD_NAMESPACE::attention_backward<float>,
