@@ -37,8 +37,9 @@ struct PlanOptions {
 constexpr int kPromptTokens = 512;
 constexpr std::size_t kSampleBytes = 512u << 20;  // of weights: more than caches hold
 constexpr double kMeasureSeconds = 2;
+constexpr std::size_t kExpertsAtOnce = 16;  // matrices of a call: more than threads, so that these share evenly
 // Shares of the rates of bare products that whole passes reach (deepseek-v2-lite and qwen-1.5b in q4_k and q8_0).
-constexpr double kDecodeShare = 1.0, kPrefillShare = 1.05;
+constexpr double kDecodeShare = 0.95, kPrefillShare = 1.0;
 
 // Products with the model's own matrices as they would be computed with.
 class Sample {
@@ -54,9 +55,13 @@ class Sample {
       PackedMatrix matrix;
       const int outputs = static_cast<int>(spec.shape[0]), inputs = static_cast<int>(spec.shape[1]);
       if (view && is_block(view->dtype)) {
-        const StoredRows rows{view->dtype, view->bytes.data(),
-                              size_bytes(view->dtype, static_cast<std::size_t>(inputs)), 0, outputs,
-                              /*transposed=*/false, view->interleaved};
+        const StoredRows rows{view->dtype,
+                              view->bytes.data(),
+                              size_bytes(view->dtype, static_cast<std::size_t>(inputs)),
+                              0,
+                              outputs,
+                              /*transposed=*/false,
+                              view->interleaved};
         matrix.refer(compute.arithmetic, outputs, inputs, {&rows, 1});
       } else {
         matrix.allocate(compute.arithmetic, outputs, inputs);
@@ -67,28 +72,33 @@ class Sample {
     }
   }
 
-  // Seconds that products with `rows` rows take: the best round, since others may use the machine too.
-  double seconds(int rows) {
+  // Seconds that products with `rows` rows take, so many matrices a call (experts are): the best round, since others
+  // may use the machine too.
+  double seconds(int rows, std::size_t at_once) {
     std::size_t widest = 0, longest = 0;
     for (const PackedMatrix& m : matrices_) {
       widest = std::max(widest, static_cast<std::size_t>(m.inputs()));
       longest = std::max(longest, static_cast<std::size_t>(m.outputs()));
     }
     const std::size_t n = static_cast<std::size_t>(rows);
-    std::vector<float> x(n * widest), y(n * longest);
+    std::vector<float> x(n * widest), y(at_once * n * longest);
     Rng rng(1);
     for (float& v : x) v = static_cast<float>(rng.next_normal());
     double best = 0;
     const Stopwatch measuring;
     for (int round = 0; round < 4 || measuring.elapsed().count() < kMeasureSeconds; ++round) {
       const Stopwatch watch;
-      for (const PackedMatrix& m : matrices_)
-        matmul(compute_, {.weights = &m,
+      for (std::size_t first = 0; first < matrices_.size(); first += at_once) {
+        std::vector<MatmulJob> jobs;
+        for (std::size_t i = first; i < std::min(first + at_once, matrices_.size()); ++i)
+          jobs.push_back({.weights = &matrices_[i],
                           .x = x.data(),
-                          .x_stride = m.inputs(),
-                          .y = y.data(),
-                          .y_stride = m.outputs(),
+                          .x_stride = matrices_[i].inputs(),
+                          .y = y.data() + (i - first) * n * longest,
+                          .y_stride = matrices_[i].outputs(),
                           .rows = rows});
+        matmul(compute_, jobs);
+      }
       const double took = watch.elapsed().count();
       if (round == 0 || took < best) best = took;
     }
@@ -130,13 +140,13 @@ Status run_plan(const PlanOptions& options) {
   if (plan.fits()) {
     const Compute compute = make_compute(pool, Arithmetic::fast);
     Sample sample(checkpoint, compute);
-    const double read_rate = sample.bytes() / sample.seconds(1);
-    // Experts see a share of the prompt's rows, everything else sees all: between the two.
-    const int rows =
+    const double read_rate = sample.bytes() / sample.seconds(1, 1);
+    const int rows =  // an expert sees its share of the prompt
         config.n_routed_experts > 0
-            ? std::clamp(2 * kPromptTokens * config.num_experts_per_tok / config.n_routed_experts, 1, kPromptTokens)
+            ? std::clamp(kPromptTokens * config.num_experts_per_tok / config.n_routed_experts, 1, kPromptTokens)
             : kPromptTokens;
-    const double flop_rate = sample.flops(rows) / sample.seconds(rows);
+    const double flop_rate =
+        sample.flops(rows) / sample.seconds(rows, config.n_routed_experts > 0 ? kExpertsAtOnce : 1);
     plan.decode_tokens_per_second =
         kDecodeShare * read_rate / decode_bytes_per_step(traffic, config, Arithmetic::fast, 1, 0);
     plan.prefill_tokens_per_second = kPrefillShare * flop_rate / forward_flops_per_token(config, kPromptTokens / 2);
