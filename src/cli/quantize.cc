@@ -145,7 +145,7 @@ class Quantizer {
                                                         checkpoint_.tensors->subject(), name, values[i], first + r, i)};
           std::byte* to = bytes.data() + static_cast<std::size_t>(r) * row_bytes;
           quantise(kernels_, dtype, values.data(), values.size(), importance.empty() ? nullptr : importance.data(), to);
-          read_back(dtype, to, back);
+          restore_row(kernels_, dtype, to, back.size(), back.data());
           add_errors(values, back, sums);
           sums.bytes += row_bytes;
         }
@@ -161,13 +161,6 @@ class Quantizer {
       HADAL_RETURN_IF_ERROR(writer.append(std::span(bytes).first(static_cast<std::size_t>(n) * row_bytes)));
     }
     return Done{};
-  }
-
-  void read_back(DType dtype, const std::byte* blocks, std::span<float> values) const {
-    if (const StoredKernels* stored = kernels_.stored(dtype))
-      stored->values(blocks, static_cast<int>(values.size()), values.data());
-    else
-      convert_to_f32(dtype, blocks, values.size(), values.data());
   }
 
   // `found` becomes the errors.

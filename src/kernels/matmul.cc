@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/interleaved_rows.h"
 #include "kernels/kernel_table.h"
+#include "kernels/quantiser.h"
 #include "kernels/scratch.h"
 
 namespace hadal {
@@ -148,15 +149,9 @@ void unpack_panel(const KernelTable& kernels, const StoredRows& piece, int row, 
 
 // All of a transposed piece as floats [inputs, outputs of the piece].
 void unpack_transposed(const KernelTable& kernels, const StoredRows& piece, int inputs, float* values) {
-  const StoredKernels* stored = kernels.stored(piece.dtype);
-  for (int i = 0; i < inputs; ++i) {
-    const std::byte* row = piece.data + static_cast<std::size_t>(i) * piece.row_bytes;
-    float* to = values + static_cast<std::ptrdiff_t>(i) * piece.outputs;
-    if (stored)
-      stored->values(row, piece.outputs, to);
-    else
-      convert_to_f32(piece.dtype, row, static_cast<std::size_t>(piece.outputs), to);
-  }
+  for (int i = 0; i < inputs; ++i)
+    restore_row(kernels, piece.dtype, piece.data + static_cast<std::size_t>(i) * piece.row_bytes,
+                static_cast<std::size_t>(piece.outputs), values + static_cast<std::ptrdiff_t>(i) * piece.outputs);
 }
 
 // Panel by panel through the ordinary product.

@@ -58,6 +58,13 @@ void quantise(const KernelTable& kernels, DType to, const float* values, std::si
   blocks(values, importance, n, out);
 }
 
+void restore_row(const KernelTable& kernels, DType from, const std::byte* row, std::size_t n, float* values) {
+  if (const StoredKernels* stored = kernels.stored(from))
+    stored->values(row, static_cast<int>(n), values);
+  else
+    convert_to_f32(from, row, n, values);
+}
+
 std::size_t first_not_finite(const float* values, std::size_t n) {
   const auto finite = [](float x) { return (std::bit_cast<std::uint32_t>(x) & 0x7f800000u) != 0x7f800000u; };
   return static_cast<std::size_t>(std::find_if_not(values, values + n, finite) - values);

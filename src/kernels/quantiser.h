@@ -24,6 +24,9 @@ std::string quantisable_types();  // for errors: "f32, f16, ..."
 void quantise(const KernelTable& kernels, DType to, const float* values, std::size_t n, const float* importance,
               std::byte* out);
 
+// n values of one row back, as convert_to_f32() gives them bit for bit, by the kernels where the type has them.
+void restore_row(const KernelTable& kernels, DType from, const std::byte* row, std::size_t n, float* values);
+
 // The place of the first NaN or infinity, or n.
 std::size_t first_not_finite(const float* values, std::size_t n);
 
