@@ -22,9 +22,10 @@ void rope_rotate(const float* cos_sin, int pairs, int direction, float* x) {
   }
 }
 
-void rope_rotate_halves(const float* cos_sin, int pairs, float* x) {
+void rope_rotate_halves(const float* cos_sin, int pairs, int direction, float* x) {
+  const float sign = static_cast<float>(direction);
   for (int i = 0; i < pairs; ++i) {
-    const float c = cos_sin[2 * i], s = cos_sin[2 * i + 1];
+    const float c = cos_sin[2 * i], s = sign * cos_sin[2 * i + 1];
     const float a = x[i], b = x[pairs + i];
     x[i] = a * c - b * s;
     x[pairs + i] = a * s + b * c;

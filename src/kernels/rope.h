@@ -12,7 +12,7 @@ namespace hadal {
 void rope_angles(std::span<const float> frequencies, int position, float* cos_sin);
 // Rotates one vector of 2 * pairs values in place; direction -1 turns back (the gradient).
 void rope_rotate(const float* cos_sin, int pairs, int direction, float* x);
-// The same with pairs (i, i + pairs), forward only.
-void rope_rotate_halves(const float* cos_sin, int pairs, float* x);
+// The same with pairs (i, i + pairs).
+void rope_rotate_halves(const float* cos_sin, int pairs, int direction, float* x);
 
 }  // namespace hadal

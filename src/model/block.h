@@ -137,6 +137,9 @@ void gqa_forward(const PassContext& pass, int layer, const AttentionWeights& w, 
 void ffn_forward(const PassContext& pass, int layer, const BlockWeights& w, const float* x_mid, float* x_out,
                  FfnActivations& a);
 
+// Grouped-query attention: turns one query or key head [W] in place; direction -1 turns it back.
+void rotate_head(const ModelConfig& config, const float* cos_sin, int direction, float* head);
+
 RouterRule router_rule(const ModelConfig& config);
 
 // How each half of a block begins: norm_TD = RMSNorm(x), and x_out = x, to which the half then adds.

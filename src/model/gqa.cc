@@ -1,12 +1,11 @@
 // Grouped-query attention of the dense families: H query heads share G key and value heads of width W (Ainslie et al.,
-// GQA, 2023). The cache keeps of a token, for each group, its value and its rotated key; serving only.
+// GQA, 2023). The cache keeps of a token, for each group, its value and its rotated key.
 //
 // Decode uses the kernel of MLA's absorbed order: a row [value | key] is a latent that is its own key, when the query
-// is [zeros | q]. Prefill uses the expanded kernel.
+// is [zeros | q]. Prefill and training use the expanded kernel.
 #include <algorithm>
 #include <cstring>
 
-#include "base/check.h"
 #include "kernels/kernel_table.h"
 #include "kernels/rope.h"
 #include "model/block.h"
@@ -32,10 +31,7 @@ void finish_heads(const PassContext& pass, const std::vector<float>& bias, const
     float* head = row + h * width;
     if (!norm.empty())
       pass.compute.kernels->rms_norm(head, norm.data(), width, static_cast<float>(c.rms_norm_eps), head);
-    if (c.rope_layout == RopeLayout::half_split)
-      rope_rotate_halves(cos_sin, width / 2, head);
-    else
-      rope_rotate(cos_sin, width / 2, 1, head);
+    rotate_head(c, cos_sin, 1, head);
   }
 }
 
@@ -107,13 +103,14 @@ struct GroupedKeys {
 };
 
 void add_tiles(const PassContext& pass, const Segment& s, const GroupedKeys& keys, AttentionActivations& a) {
-  constexpr int kQueries = 256;  // long runs are cut, so that few heads still give work to every thread
   const ModelConfig& c = pass.config;
   const int heads = c.num_attention_heads, width = c.head_dim, share = heads / c.num_key_value_heads;
   const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(heads) * width;
+  // Long runs are cut, so that few heads still give work to every thread; training keeps them whole (model/mla.cc).
+  const int queries = pass.store ? 256 : s.rows;
   for (int h = 0; h < heads; ++h)
-    for (int row = 0; row < s.rows; row += kQueries) {
-      const int n = std::min(kQueries, s.rows - row);
+    for (int row = 0; row < s.rows; row += queries) {
+      const int n = std::min(queries, s.rows - row);
       const std::ptrdiff_t t = s.first_row + row, group = h / share * keys.group_stride;
       AttentionTile tile{};
       tile.q = a.q_THK.data() + t * stride + h * width;
@@ -126,6 +123,7 @@ void add_tiles(const PassContext& pass, const Segment& s, const GroupedKeys& key
       tile.v_stride = keys.stride;
       tile.out = a.out_THV.data() + t * stride + h * width;
       tile.out_stride = stride;
+      tile.lse = a.lse_HT.data() + static_cast<std::ptrdiff_t>(h) * pass.rows + t;
       tile.rows = n;
       tile.positions = s.first_position + row + n;
       tile.nope = tile.value = width;
@@ -134,23 +132,42 @@ void add_tiles(const PassContext& pass, const Segment& s, const GroupedKeys& key
     }
 }
 
-void attend_prompt(const PassContext& pass, int layer, const Segment& s, AttentionActivations& a) {
-  const ModelConfig& c = pass.config;
-  const int width = c.head_dim, kv_width = c.num_key_value_heads * width, positions = s.first_position + s.rows;
+constexpr int kFewRows = 8;  // fewer read the pages as often as there are rows, but never copy them
+
+enum class Keys {
+  of_batch,  // the segment starts at position 0
+  copied,    // cached before; floats again
+  in_pages   // cached, read as they lie
+};
+Keys keys_of(const PassContext& pass, const Segment& s) {
+  if (pass.store && s.rows < kFewRows && (s.first_position > 0 || s.rows == 1)) return Keys::in_pages;
+  return s.first_position == 0 ? Keys::of_batch : Keys::copied;
+}
+
+// All segments whose keys are the batch's own, at once: training has no others, and its backward pass takes the tiles.
+void attend_batch(const PassContext& pass, AttentionActivations& a) {
+  const int width = pass.config.head_dim, kv_width = pass.config.num_key_value_heads * width;
   a.tiles.clear();
-  if (s.first_position == 0) {
+  for (const Segment& s : pass.segments) {
+    if (keys_of(pass, s) != Keys::of_batch) continue;
     const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(s.first_row) * kv_width;
     add_tiles(pass, s, {a.k_TGW.data() + first, a.v_TGW.data() + first, kv_width, width}, a);
-  } else {
-    float* rows = a.prefix_kv_SHB.ensure(size(positions, 2 * kv_width));
-    read_rows(pass, layer, s, positions, rows);
-    add_tiles(pass, s, {rows + width, rows, 2 * kv_width, 2 * width}, a);
   }
+  if (!a.tiles.empty()) attention(pass.compute, a.tiles);
+}
+
+void attend_copied(const PassContext& pass, int layer, const Segment& s, AttentionActivations& a) {
+  const int width = pass.config.head_dim, kv_width = pass.config.num_key_value_heads * width,
+            positions = s.first_position + s.rows;
+  float* rows = a.prefix_kv_SHB.ensure(size(positions, 2 * kv_width));
+  read_rows(pass, layer, s, positions, rows);
+  a.tiles.clear();
+  add_tiles(pass, s, {rows + width, rows, 2 * kv_width, 2 * width}, a);
   attention(pass.compute, a.tiles);
 }
 
 // A row of queries at a time, group by group, on the pages as they lie.
-void attend_rows(const PassContext& pass, int layer, const Segment& s, AttentionActivations& a) {
+void attend_in_pages(const PassContext& pass, int layer, const Segment& s, AttentionActivations& a) {
   const ModelConfig& c = pass.config;
   const int width = c.head_dim, groups = c.num_key_value_heads, share = c.num_attention_heads / groups,
             heads = c.num_attention_heads;
@@ -187,21 +204,27 @@ void attend_rows(const PassContext& pass, int layer, const Segment& s, Attention
 
 }  // namespace
 
+void rotate_head(const ModelConfig& c, const float* cos_sin, int direction, float* head) {
+  if (c.rope_layout == RopeLayout::half_split)
+    rope_rotate_halves(cos_sin, c.head_dim / 2, direction, head);
+  else
+    rope_rotate(cos_sin, c.head_dim / 2, direction, head);
+}
+
 void gqa_forward(const PassContext& pass, int layer, const AttentionWeights& w, const float* x_in, float* x_mid,
                  AttentionActivations& a) {
-  HADAL_CHECK(pass.store);
   const ModelConfig& c = pass.config;
   const int rows = pass.rows, width = c.num_attention_heads * c.head_dim;
   begin_half(pass, x_in, w.input_layernorm, a.norm_TD, a.norm_scale_T, x_mid);
   project(pass, w, a);
-  write_rows(pass, layer, a);
   a.out_THV.ensure(size(rows, width));
-  constexpr int kFewRows = 8;  // fewer read the pages as often as there are rows, but never copy them
+  a.lse_HT.ensure(size(rows, c.num_attention_heads));
+  if (pass.store) write_rows(pass, layer, a);
+  attend_batch(pass, a);
   for (const Segment& s : pass.segments) {
-    if (s.rows < kFewRows && (s.first_position > 0 || s.rows == 1))
-      attend_rows(pass, layer, s, a);
-    else
-      attend_prompt(pass, layer, s, a);
+    const Keys keys = keys_of(pass, s);
+    if (keys == Keys::in_pages) attend_in_pages(pass, layer, s, a);
+    if (keys == Keys::copied) attend_copied(pass, layer, s, a);
   }
   matmul(pass.compute, {.weights = &w.o_proj,
                         .x = a.out_THV.data(),

@@ -23,6 +23,7 @@ namespace hadal {
 // W^T of every matrix, packed: dx = dy W is a product with it.
 struct AttentionTransposed {
   PackedMatrix q_proj, q_a_proj, q_b_proj, kv_a_proj, kv_b_proj, o_proj;
+  PackedMatrix k_proj, v_proj;  // grouped queries
 };
 struct FfnTransposed {
   PackedMatrix gate_up;  // [D, up_offset(F) + F]
@@ -43,6 +44,7 @@ struct BlockGradients {
   float *input_layernorm = nullptr, *post_attention_layernorm = nullptr;
   float *q_proj = nullptr, *q_a_proj = nullptr, *q_a_layernorm = nullptr, *q_b_proj = nullptr;
   float *kv_a_proj = nullptr, *kv_a_layernorm = nullptr, *kv_b_proj = nullptr, *o_proj = nullptr;
+  float *k_proj = nullptr, *v_proj = nullptr, *q_bias = nullptr, *k_bias = nullptr, *v_bias = nullptr;
   float* router = nullptr;
   FfnGradients dense, shared;
   std::vector<FfnGradients> experts;
@@ -51,7 +53,7 @@ struct BlockGradients {
 // Memory of the backward pass, used again by each layer.
 struct BackwardScratch {
   FloatBuffer d_norm_TD, d_act, d_gate_up, d_expert_act, d_expert_gate_up, d_expert_norm_SD, d_weights_TK, d_logits_TE;
-  FloatBuffer d_out_THV, d_q_THK, d_q_norm_TQ, d_q_a_TQ, d_kv_THB, d_k_pe_THR, d_latent_TC, d_kv_a_TW;
+  FloatBuffer d_out_THV, d_q_THK, d_q_norm_TQ, d_q_a_TQ, d_kv_THB, d_k_pe_THR, d_latent_TC, d_kv_a_TW, d_k_TGW, d_v_TGW;
   FloatBuffer norm_partials;
   std::vector<AttentionTileBackward> tiles;
   std::vector<MatmulJob> jobs;
@@ -69,6 +71,25 @@ void ffn_backward(const PassContext& pass, const BlockWeights& w, const BlockTra
                   const FfnActivations& a, BalanceLoss& balance, BlockGradients& g, float* d_x, BackwardScratch& s);
 void mla_backward(const PassContext& pass, const AttentionWeights& w, const AttentionTransposed& wt, const float* x_in,
                   const AttentionActivations& a, BlockGradients& g, float* d_x, BackwardScratch& s);
+void gqa_backward(const PassContext& pass, const AttentionWeights& w, const AttentionTransposed& wt, const float* x_in,
+                  const AttentionActivations& a, BlockGradients& g, float* d_x, BackwardScratch& s);
+
+// What they share. dW += dy^T x over all rows of the batch, and dx (+)= dy W.
+WeightGradientJob matrix_gradient(const PassContext& pass, const float* dy, int outputs, const float* x, int inputs,
+                                  float* dw);
+MatmulJob through_matrix(const PassContext& pass, const PackedMatrix& transposed, const float* dy, float* dx,
+                         bool accumulate);
+
+// The softmax core: d_out_THV to d_q_THK and each head's share of the gradients of keys and values, d_kv_THB
+// [T, H, N + V] and d_k_pe_THR [T, H, R].
+struct HeadShape {
+  int heads, nope, rope, value;
+};
+void attention_core_backward(const PassContext& pass, const HeadShape& shape, const AttentionActivations& a,
+                             BackwardScratch& s);
+
+// sums [n] += the columns of x [rows, n].
+void add_column_sums(const Compute& compute, int rows, int n, const float* x, float* sums);
 
 // Backward of norm_rows: d_x (+)= ..., d_w += ....
 struct NormBackward {

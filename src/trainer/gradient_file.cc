@@ -46,9 +46,9 @@ Result<std::vector<TokenId>> read_tokens_file(const std::filesystem::path& path)
   return tokens;
 }
 
-Result<double> write_gradients(const std::filesystem::path& directory, std::span<const TokenId> tokens,
-                               ThreadPool& pool, const std::filesystem::path& out) {
-  HADAL_ASSIGN(const ModelConfig config, read_checkpoint_config(directory));
+Result<double> write_gradients(const std::filesystem::path& path, std::span<const TokenId> tokens, ThreadPool& pool,
+                               const std::filesystem::path& out) {
+  HADAL_ASSIGN(const ModelConfig config, read_checkpoint_config(path));
   if (tokens.size() < 2 || static_cast<std::int64_t>(tokens.size()) > config.max_position_embeddings)
     return Error{ErrorKind::invalid, fmt::format("tokens: expected 2 to {} (max_position_embeddings), found {}",
                                                  config.max_position_embeddings, tokens.size())};
@@ -62,7 +62,7 @@ Result<double> write_gradients(const std::filesystem::path& directory, std::span
   }
   batch.starts = {0, static_cast<int>(tokens.size())};
   HADAL_ASSIGN(const auto model, TrainingModel::create(config, make_compute(pool, Arithmetic::exact)));
-  HADAL_RETURN_IF_ERROR(load_parameters(directory, *model));
+  HADAL_RETURN_IF_ERROR(load_parameters(path, *model));
   const StepResult result = model->forward_backward(batch, {});
 
   std::vector<const ParameterSlot*> written;

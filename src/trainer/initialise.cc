@@ -2,18 +2,10 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
 #include "base/rng.h"
 
 namespace hadal {
-namespace {
-
-std::uint64_t hash_of(std::string_view name) {  // FNV-1a: fixed for ever, unlike std::hash
-  std::uint64_t h = 0xcbf29ce484222325ULL;
-  for (const char c : name) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  return h;
-}
-
-}  // namespace
 
 void initialise(std::span<const ParameterSlot> slots, std::uint64_t seed, double std, ThreadPool& pool,
                 std::span<float> parameters) {
@@ -25,7 +17,7 @@ void initialise(std::span<const ParameterSlot> slots, std::uint64_t seed, double
       std::fill(values.begin(), values.end(), slot.tensor.role == TensorRole::router_bias ? 0.0f : 1.0f);
       return;
     }
-    Rng rng(seed ^ hash_of(slot.tensor.name));
+    Rng rng(seed ^ fnv1a(slot.tensor.name));
     for (float& value : values) value = static_cast<float>(std * std::clamp(rng.next_normal(), -3.0, 3.0));
   });
 }

@@ -28,6 +28,8 @@ BlockTransposed allocate_transposed(Arithmetic arithmetic, const BlockWeights& b
   allocate_like(b.attention.q_b_proj, t.attention.q_b_proj);
   allocate_like(b.attention.kv_a_proj, t.attention.kv_a_proj);
   allocate_like(b.attention.kv_b_proj, t.attention.kv_b_proj);
+  allocate_like(b.attention.k_proj, t.attention.k_proj);
+  allocate_like(b.attention.v_proj, t.attention.v_proj);
   allocate_like(b.attention.o_proj, t.attention.o_proj);
   allocate_like(b.router, t.router);
   t.dense = allocate_transposed(arithmetic, b.dense);
@@ -106,6 +108,10 @@ void PackedParameters::bind(const ModelConfig& config, const ParameterSlot& slot
     embedding_ = from;
     embedding_elements_ = t.elements();
     d_embedding = gradient;
+    if (config.tie_word_embeddings) {
+      bind_matrix(from, rows, columns, weights.lm_head, lm_head_transposed, 0);
+      d_lm_head = gradient;
+    }
     return;
   }
   if (t.role == TensorRole::final_norm) {
@@ -157,6 +163,21 @@ void PackedParameters::bind(const ModelConfig& config, const ParameterSlot& slot
       break;
     case TensorRole::q_proj:
       matrix(b.attention.q_proj, bt.attention.q_proj, g.q_proj, 0);
+      break;
+    case TensorRole::k_proj:
+      matrix(b.attention.k_proj, bt.attention.k_proj, g.k_proj, 0);
+      break;
+    case TensorRole::v_proj:
+      matrix(b.attention.v_proj, bt.attention.v_proj, g.v_proj, 0);
+      break;
+    case TensorRole::q_bias:
+      vector(b.attention.q_bias, &g.q_bias);
+      break;
+    case TensorRole::k_bias:
+      vector(b.attention.k_bias, &g.k_bias);
+      break;
+    case TensorRole::v_bias:
+      vector(b.attention.v_bias, &g.v_bias);
       break;
     case TensorRole::q_a_proj:
       matrix(b.attention.q_a_proj, bt.attention.q_a_proj, g.q_a_proj, 0);

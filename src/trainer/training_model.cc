@@ -70,10 +70,8 @@ Status check_trainable(const ModelConfig& config, std::string_view subject) {
     return Error{ErrorKind::unsupported,
                  fmt::format("{}: {}: expected {} for training, found {}", subject, key, expected, found)};
   };
-  if (config.attention_kind != AttentionKind::mla)
-    return refuse("model_type", "deepseek_v2, deepseek_v3 or kimi_k2", name_of(config.model_type));
+  if (config.qk_head_norm) return refuse("model_type", "heads without norms of their own", name_of(config.model_type));
   if (config.kv_b_form != KvBForm::whole) return refuse("kv_b_proj", "it whole", "k_b and v_b apart, as in GGUF files");
-  if (config.tie_word_embeddings) return refuse("tie_word_embeddings", "false", "true");
   if (config.num_nextn_predict_layers > 1)
     return refuse("num_nextn_predict_layers", "0 or 1", std::to_string(config.num_nextn_predict_layers));
   return Done{};
@@ -85,9 +83,7 @@ Result<std::unique_ptr<TrainingModel>> TrainingModel::create(const ModelConfig& 
   impl->config = config;
   impl->compute = compute;
   for (const TensorSpec& tensor : tensor_table(config)) {
-    const bool copy_of_another =
-        tensor.role == TensorRole::mtp_embed_tokens || tensor.role == TensorRole::mtp_shared_head;
-    if (copy_of_another) continue;
+    if (tensor.optional) continue;  // a copy of another
     impl->slots.push_back({tensor, impl->elements, tensor.role != TensorRole::router_bias});
     impl->elements += (tensor.elements() + 15) / 16 * 16;  // each tensor starts on a cache line
   }
@@ -135,14 +131,15 @@ void TrainingModel::Impl::forward(const TrainingBatch& batch) {
   for (std::size_t i = 0; i + 1 < batch.starts.size(); ++i)
     if (batch.starts[i + 1] > batch.starts[i])
       segments.push_back({batch.starts[i], batch.starts[i + 1] - batch.starts[i], 0, {}});
-  float* rope = rope_TR.ensure(size(rows, config.qk_rope_head_dim));
+  const int rope_dim = config.rope_dim();
+  float* rope = rope_TR.ensure(size(rows, rope_dim));
   float* x = stream_TD[0].ensure(size(rows, d));
   for (const Segment& s : segments) rope_table->cover(s.rows);
   compute.pool->parallel_for(static_cast<int>(segments.size()), [&](int i, int) {
     const Segment& s = segments[static_cast<std::size_t>(i)];
     for (int r = 0; r < s.rows; ++r) {
       const std::ptrdiff_t t = s.first_row + r;
-      std::memcpy(rope + t * config.qk_rope_head_dim, rope_table->row(r), size(config.qk_rope_head_dim, 4));
+      std::memcpy(rope + t * rope_dim, rope_table->row(r), size(rope_dim, 4));
       embed(config, packed.weights, *compute.kernels, batch.tokens[static_cast<std::size_t>(t)], x + t * d);
     }
   });
@@ -170,8 +167,9 @@ void TrainingModel::Impl::backward(float* d_x, BalanceLoss& balance) {
     const BlockWeights& w = packed.weights.blocks[layer];
     BlockGradients& g = packed.block_gradients[layer];
     ffn_backward(context, w, packed.transposed[layer], a.x_mid_TD.data(), a.ffn, balance, g, d_x, scratch);
-    mla_backward(context, w.attention, packed.transposed[layer].attention, stream_TD[layer].data(), a.attention, g, d_x,
-                 scratch);
+    const auto attention_backward = config.attention_kind == AttentionKind::mla ? mla_backward : gqa_backward;
+    attention_backward(context, w.attention, packed.transposed[layer].attention, stream_TD[layer].data(), a.attention,
+                       g, d_x, scratch);
   }
 }
 

@@ -59,7 +59,8 @@ struct StepResult {
       expert_load;  // [moe layers, E] tokens that chose each expert; the MTP block last, if it ran
 };
 
-// Gradients are written for whole latent attention, an untied head and at most one MTP layer.
+// Gradients are written for whole latent attention, for grouped queries without norms of heads, and at most one MTP
+// layer.
 Status check_trainable(const ModelConfig& config, std::string_view subject);
 
 class TrainingModel {

@@ -7,6 +7,7 @@
 
 #include "base/atomic_file.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "trainer/batch_stream.h"
 #include "trainer/held_out.h"
@@ -25,13 +26,10 @@ namespace hadal {
 namespace {
 
 std::string fingerprint_of(const Recipe& recipe, const TokenizerFiles& tokenizer) {
-  std::uint64_t h = 0xcbf29ce484222325ULL;
-  const auto add = [&](std::string_view text) {
-    for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-    h = (h ^ 0xff) * 0x100000001b3ULL;
-  };
-  add(recipe.model_json);
-  add(tokenizer.tokenizer_json);
+  constexpr std::string_view kEnd = "\xff";  // in neither
+  std::uint64_t h = kFnv1aStart;
+  for (const std::string_view part : {std::string_view(recipe.model_json), std::string_view(tokenizer.tokenizer_json)})
+    h = fnv1a(kEnd, fnv1a(part, h));
   return fmt::format("{:016x}", h);
 }
 
@@ -104,9 +102,10 @@ class TrainingRun {
 
   Status open_data() {
     HADAL_RETURN_IF_ERROR(open_filter());
-    for (std::size_t i = 0; i < recipe_.sources.size(); ++i) {
-      HADAL_ASSIGN(auto source, open_source(recipe_.sources[i], recipe_.seed + 1000003 * (i + 1), filter_));
-      say(fmt::format("source {}: {}", recipe_.sources[i].name,
+    for (const SourceRecipe& recipe : recipe_.sources) {
+      // By its name: what it gives does not depend on its neighbours in the list.
+      HADAL_ASSIGN(auto source, open_source(recipe, recipe_.seed ^ fnv1a(recipe.name), filter_));
+      say(fmt::format("source {}: {}", recipe.name,
                       !source              ? "left out: its files are absent"
                       : source->size() > 0 ? fmt::format("{} items", source->size())
                                            : "made as needed"));
@@ -522,7 +521,7 @@ double training_flops_per_token(const ModelConfig& config, double mean_context) 
   const double multiplied =
       static_cast<double>(count_parameters(config).active) - (config.tie_word_embeddings ? 0 : embedding);
   const double attention = 2.0 * config.num_hidden_layers * config.num_attention_heads * mean_context *
-                           (config.qk_head_dim() + config.v_head_dim);
+                           (config.qk_head_dim() + config.value_head_dim());
   return 6 * multiplied + 3 * attention;
 }
 

@@ -11,6 +11,7 @@
 #include "formats/safetensors_writer.h"
 #include "spec/checkpoint.h"
 #include "spec/checkpoint_writer.h"
+#include "spec/open_checkpoint.h"
 
 namespace hadal {
 namespace {
@@ -205,12 +206,11 @@ void remove_old_checkpoints(const std::filesystem::path& work, int keep) {
   }
 }
 
-Status load_parameters(const std::filesystem::path& directory, TrainingModel& model) {
-  HADAL_ASSIGN(const Safetensors file, Safetensors::open(directory));
+Status load_parameters(const std::filesystem::path& path, TrainingModel& model) {
+  HADAL_ASSIGN(const Checkpoint from, open_checkpoint(path));
   for (const ParameterSlot& slot : model.slots()) {
-    if (slot.tensor.optional && !file.find(slot.tensor.name)) continue;
     float* out = &model.parameters()[static_cast<std::size_t>(slot.offset)];
-    HADAL_RETURN_IF_ERROR(read_rows_f32(file, slot.tensor, model.config(), 0, slot.tensor.shape[0], out));
+    HADAL_RETURN_IF_ERROR(read_rows_f32(*from.tensors, slot.tensor, from.config, 0, slot.tensor.shape[0], out));
   }
   model.parameters_changed();
   return Done{};

@@ -67,7 +67,7 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& work, std::in
 // Removes all but the last `keep`.
 void remove_old_checkpoints(const std::filesystem::path& work, int keep);
 
-// Fills parameters from a published model directory. Optional tensors that are absent keep what they have.
-Status load_parameters(const std::filesystem::path& directory, TrainingModel& model);
+// Fills parameters from a published model: a directory or a .gguf file.
+Status load_parameters(const std::filesystem::path& path, TrainingModel& model);
 
 }  // namespace hadal

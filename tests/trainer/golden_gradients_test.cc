@@ -1,6 +1,7 @@
 // Every gradient of the hand-written backward pass against independent autograd
-// (goldens/models: torch in float64), for all four variants of the architecture.
+// (goldens/models: torch in float64), for each variant of the architecture.
 #include "model/golden_model.h"
+#include "trainer/gradient_file.h"
 #include "trainer/training_model.h"
 
 namespace hadal::testing {
@@ -29,6 +30,19 @@ TrainingBatch next_token_batch(const GoldenModel& m) {
   return batch;
 }
 
+// Mean over the rows of `logits` [.., V] that have a token `ahead` of them.
+double cross_entropy(const std::vector<float>& logits, std::size_t vocab, const std::vector<TokenId>& tokens,
+                     std::size_t ahead) {
+  const std::size_t rows = tokens.size() - ahead;
+  double loss = 0;
+  for (std::size_t t = 0; t < rows; ++t) {
+    double sum = 0;
+    for (std::size_t v = 0; v < vocab; ++v) sum += std::exp(static_cast<double>(logits[t * vocab + v]));
+    loss += std::log(sum) - static_cast<double>(logits[t * vocab + static_cast<std::size_t>(index(tokens[t + ahead]))]);
+  }
+  return loss / static_cast<double>(rows);
+}
+
 class GoldenGradients : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenGradients, OfEveryTensorAreReproduced) {
@@ -52,25 +66,34 @@ TEST_P(GoldenGradients, OfEveryTensorAreReproduced) {
   EXPECT_EQ(compared, golden->names().size());
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenGradients, ::testing::Values("v2_lite", "v2", "v3", "moonlight"),
+INSTANTIATE_TEST_SUITE_P(Models, GoldenGradients,
+                         ::testing::Values("v2_lite", "v2", "v3", "moonlight", "qwen2", "llama_tied"),
                          [](const auto& named) { return std::string(named.param); });
+
+// Weights in blocks, of a GGUF file whose rotation pairs neighbours: the loss of the golden's logits, and gradients.
+TEST(GgufGradients, LossIsThatOfTheGoldenLogits) {
+  const std::filesystem::path folder = std::filesystem::path(HADAL_GOLDENS) / "gguf/llama3_q4_0",
+                              out = std::filesystem::temp_directory_path() / "hadal_gguf_gradients.safetensors";
+  auto golden = Safetensors::open(folder / "golden.safetensors");
+  ASSERT_TRUE(golden.ok());
+  const auto tokens = read_tokens_file(folder / "golden.safetensors");
+  ASSERT_TRUE(tokens.ok());
+  ThreadPool pool(2);
+  const auto loss = write_gradients(folder / "llama3_q4_0.gguf", *tokens, pool, out);
+  ASSERT_TRUE(loss.ok()) << loss.error().message;
+  const auto logits = golden->find("logits");
+  const auto vocab = static_cast<std::size_t>(logits->shape.back());
+  EXPECT_NEAR(*loss, cross_entropy(floats_of(*logits), vocab, *tokens, 1), 1e-5);
+  std::filesystem::remove(out);
+}
 
 // The multi-token-prediction layer: its loss follows from the golden's logits (row t predicts token t + 2).
 TEST(MtpLoss, EqualsTheCrossEntropyOfTheGoldenLogits) {
   const GoldenModel m = open_golden("v3");
   auto golden = Safetensors::open(m.directory + "/golden_mtp.safetensors");
   ASSERT_TRUE(golden.ok());
-  const std::vector<float> logits = floats_of(*golden->find("mtp_logits.after_final_norm"));
-  const std::vector<TokenId> tokens = m.tokens();
-  const std::size_t vocab = static_cast<std::size_t>(m.config.vocab_size);
-  double expected = 0;
-  const std::size_t rows = tokens.size() - 2;
-  for (std::size_t t = 0; t < rows; ++t) {
-    double sum = 0;
-    for (std::size_t v = 0; v < vocab; ++v) sum += std::exp(static_cast<double>(logits[t * vocab + v]));
-    expected += std::log(sum) - static_cast<double>(logits[t * vocab + static_cast<std::size_t>(index(tokens[t + 2]))]);
-  }
-  expected /= static_cast<double>(rows);
+  const double expected = cross_entropy(floats_of(*golden->find("mtp_logits.after_final_norm")),
+                                        static_cast<std::size_t>(m.config.vocab_size), m.tokens(), 2);
   ThreadPool pool(2);
   const auto model = load_for_training(m, make_compute(pool, Arithmetic::exact));
   const StepResult result =

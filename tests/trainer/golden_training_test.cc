@@ -75,7 +75,8 @@ TEST_P(GoldenTraining, TwentyStepsAreReproduced) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenTraining, testing::Values("v2_lite", "v2", "v3", "moonlight"),
+INSTANTIATE_TEST_SUITE_P(Models, GoldenTraining,
+                         testing::Values("v2_lite", "v2", "v3", "moonlight", "qwen2", "llama_tied"),
                          [](const auto& named) { return std::string(named.param); });
 
 TEST(GoldenTrainingBand, CatchesAMissingClipAndAMissingDecay) {

@@ -76,6 +76,19 @@ TEST(TrainingRun, TheSameRecipeGivesTheSameBits) {
   EXPECT_EQ(model_bytes(folder.path()), uninterrupted());
 }
 
+// What a source gives follows from its name and the seed, not from its place in the list.
+TEST(TrainingRun, AnotherSourceThatIsNotDrawnChangesNothing) {
+  TemporaryFolder folder;
+  Recipe recipe = tiny(folder.path(), "", kTenSteps);
+  SourceRecipe other = recipe.sources.front();
+  other.name = "more_drills";
+  recipe.sources.insert(recipe.sources.begin(), other);
+  for (std::vector<double>* weights : {&recipe.stages[0].weights, &recipe.stages[0].weights_at_end})
+    weights->insert(weights->begin(), 0.0);
+  ASSERT_TRUE(run_training(recipe, options_of(false)).ok());
+  EXPECT_EQ(model_bytes(folder.path()), uninterrupted());
+}
+
 TEST(TrainingRun, StopsWithACheckpointWhenAskedAndGoesOnToTheSameBits) {
   TemporaryFolder folder;
   const Recipe recipe = tiny(folder.path(), "", kTenSteps);

@@ -5,8 +5,8 @@
 #include <fstream>
 #include <vector>
 
+#include "base/hash.h"
 #include "trainer/tasks/steps_writer.h"
-#include "trainer/tasks/story_templates.h"
 
 namespace hadal {
 namespace {

@@ -8,16 +8,11 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/hash.h"
 
 namespace hadal {
 
 using nlohmann::json;
-
-std::uint64_t fnv1a(std::string_view bytes) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
-  return hash;
-}
 
 int story_split(std::string_view template_id, const std::vector<std::int64_t>& values) {
   std::string key(template_id);

@@ -19,10 +19,7 @@
 
 namespace hadal {
 
-// 64-bit FNV-1a, the hash of the split.
-std::uint64_t fnv1a(std::string_view bytes);
-
-// h mod 10 of a template's drawn values in their declared order: "buy_total|12,3" is 8.
+// h mod 10, h the fnv1a() of a template's drawn values in their declared order: "buy_total|12,3" is 8.
 int story_split(std::string_view template_id, const std::vector<std::int64_t>& values);
 constexpr int kTrainingSplits = 8;  // 0 to 7
 

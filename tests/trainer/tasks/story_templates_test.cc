@@ -1,4 +1,5 @@
 // Word problems from templates: the split of the values, and that what is drawn reads like the given files.
+#include "base/hash.h"
 #include "trainer/tasks/story_templates.h"
 
 #include <algorithm>

@@ -1,0 +1,98 @@
+// What both kinds of attention take in reverse: the softmax core, whose equations stand in kernels/simd/attention.inl,
+// and sums over rows.
+#include "trainer/backward.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/kernel_table.h"
+
+namespace hadal {
+namespace {
+
+std::size_t size(int a, int b) {
+  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
+}
+constexpr int kRows = 64;
+
+}  // namespace
+
+WeightGradientJob matrix_gradient(const PassContext& pass, const float* dy, int outputs, const float* x, int inputs,
+                                  float* dw) {
+  return {.dy = dy,
+          .dy_stride = outputs,
+          .x = x,
+          .x_stride = inputs,
+          .dw = dw,
+          .dw_stride = inputs,
+          .rows = pass.rows,
+          .outputs = outputs,
+          .inputs = inputs};
+}
+
+MatmulJob through_matrix(const PassContext& pass, const PackedMatrix& transposed, const float* dy, float* dx,
+                         bool accumulate) {
+  return {.weights = &transposed,
+          .x = dy,
+          .x_stride = transposed.inputs(),
+          .y = dx,
+          .y_stride = transposed.outputs(),
+          .rows = pass.rows,
+          .accumulate = accumulate};
+}
+
+void attention_core_backward(const PassContext& pass, const HeadShape& shape, const AttentionActivations& a,
+                             BackwardScratch& s) {
+  const int heads = shape.heads, key = shape.nope + shape.rope, pair = shape.nope + shape.value;
+  const std::ptrdiff_t q_stride = static_cast<std::ptrdiff_t>(heads) * key,
+                       pair_stride = static_cast<std::ptrdiff_t>(heads) * pair,
+                       pe_stride = static_cast<std::ptrdiff_t>(heads) * shape.rope,
+                       out_stride = static_cast<std::ptrdiff_t>(heads) * shape.value;
+  float* d_q = s.d_q_THK.ensure(size(pass.rows, heads * key));
+  float* d_kv = s.d_kv_THB.ensure(size(pass.rows, heads * pair));
+  float* d_pe = s.d_k_pe_THR.ensure(size(pass.rows, heads * shape.rope));
+  s.tiles.clear();
+  for (const AttentionTile& f : a.tiles) {
+    const std::ptrdiff_t at = f.q - a.q_THK.data();  // the tile's first row and head, recovered from its query
+    const std::ptrdiff_t t = at / q_stride, h = at % q_stride / key;
+    AttentionTileBackward b{};
+    b.forward = f;
+    b.d_out_stride = out_stride;
+    b.d_out = s.d_out_THV.data() + t * out_stride + h * shape.value;
+    b.d_q_stride = q_stride;
+    b.d_q = d_q + t * q_stride + h * key;
+    b.d_k_nope_stride = b.d_v_stride = pair_stride;
+    b.d_k_nope = d_kv + t * pair_stride + h * pair;
+    b.d_v = b.d_k_nope + shape.nope;
+    b.d_k_pe_stride = pe_stride;
+    b.d_k_pe = d_pe + t * pe_stride + h * shape.rope;
+    s.tiles.push_back(b);
+  }
+  attention_backward(pass.compute, s.tiles);
+}
+
+void norm_rows_backward(const Compute& compute, const NormBackward& job, FloatBuffer& partials) {
+  const int blocks = (job.rows + kRows - 1) / kRows;
+  float* sums = partials.ensure(size(blocks, job.n));
+  compute.pool->parallel_for(blocks, [&](int block, int) {
+    float* d_w = sums + static_cast<std::ptrdiff_t>(block) * job.n;
+    std::memset(d_w, 0, size(job.n, 4));
+    for (int t = block * kRows; t < std::min(job.rows, (block + 1) * kRows); ++t)
+      compute.kernels->rms_norm_backward(job.x + t * job.x_stride, job.w, job.d_y + t * job.d_y_stride, job.scale_T[t],
+                                         job.n, job.d_x + t * job.d_x_stride, job.accumulate, d_w);
+  });
+  for (int block = 0; block < blocks; ++block)
+    compute.kernels->add_scaled(sums + static_cast<std::ptrdiff_t>(block) * job.n, 1.0f, job.n, job.d_w);
+}
+
+void add_column_sums(const Compute& compute, int rows, int n, const float* x, float* sums) {
+  constexpr int kColumns = 64;  // threads share columns, so that each sum keeps its order
+  compute.pool->parallel_for((n + kColumns - 1) / kColumns, [&](int block, int) {
+    const int column = block * kColumns;
+    for (int t = 0; t < rows; ++t)
+      compute.kernels->add_scaled(x + static_cast<std::ptrdiff_t>(t) * n + column, 1.0f, std::min(kColumns, n - column),
+                                  sums + column);
+  });
+}
+
+}  // namespace hadal
