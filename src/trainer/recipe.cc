@@ -265,6 +265,12 @@ Result<toml::table> parse_toml(std::string_view text, const std::string& subject
                            error.source().begin.column, error.description())};
 }
 
+// Each key that `table` does not have is taken from `others`, whole.
+void take_missing(const toml::table& others, toml::table& table) {
+  for (const auto& [key, node] : others)
+    if (!table.contains(key)) table.insert(key, node);
+}
+
 // What `root` does not say is taken from the recipe that it includes, a whole top-level key or table at a time; that
 // one may include another.
 Status take_included(toml::table& root, const std::filesystem::path& file, int depth = 0) {
@@ -287,8 +293,7 @@ Status take_included(toml::table& root, const std::filesystem::path& file, int d
   HADAL_ASSIGN(toml::table included, parse_toml(text, *name));
   HADAL_RETURN_IF_ERROR(take_included(included, included_file, depth + 1));
   root.erase("include");
-  for (const auto& [said, node] : included)
-    if (!root.contains(said)) root.insert(said, node);
+  take_missing(included, root);
   return Done{};
 }
 
@@ -313,14 +318,17 @@ Result<Recipe> parse_recipe(std::string_view text, const std::filesystem::path& 
   const toml::table* model = table.table("model");
   const auto sources = table.tables("source");
   const auto stages = table.tables("stage");
+  const toml::table* stage_defaults = table.table("stage_defaults");
   HADAL_RETURN_IF_ERROR(table.finish());
   HADAL_RETURN_IF_ERROR(parse_tokenizer(tokenizer, subject + ": tokenizer", folder, recipe));
   if (model == nullptr) return Error{ErrorKind::invalid, subject + ": model: expected a table, found nothing"};
   recipe.model_json = json_of(*model).dump();
   HADAL_RETURN_IF_ERROR(parse_sources(sources, subject, folder, recipe));
   for (const toml::table* toml : stages) {
+    toml::table whole = *toml;
+    if (stage_defaults) take_missing(*stage_defaults, whole);
     HADAL_ASSIGN(StageRecipe stage,
-                 parse_stage(*toml, fmt::format("{}: stage[{}]", subject, recipe.stages.size()), recipe.sources));
+                 parse_stage(whole, fmt::format("{}: stage[{}]", subject, recipe.stages.size()), recipe.sources));
     recipe.stages.push_back(std::move(stage));
   }
   if (recipe.stages.empty()) return Error{ErrorKind::invalid, subject + ": expected a [[stage]], found none"};

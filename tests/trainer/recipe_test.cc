@@ -73,6 +73,26 @@ TEST(Recipe, IsReadWithPathsRelativeToItsFolder) {
   EXPECT_EQ(recipe->stages[0].weights_at_end, recipe->stages[0].weights);
 }
 
+TEST(Recipe, AStageHasTheDefaultsThatItDoesNotSayOtherwise) {
+  const std::string more =
+      "[stage_defaults]\ntokens = 50\noptimizer = \"adamw\"\nlearning_rate = 0.5\n"
+      "mixture = { files = 1 }\n[[stage]]\nbatch_tokens = 600\n";
+  const auto recipe = parse_recipe(kTiny + more, "tiny.toml");
+  ASSERT_TRUE(recipe.ok()) << recipe.error().message;
+  ASSERT_EQ(recipe->stages.size(), 2u);
+  const StageRecipe &first = recipe->stages[0], &second = recipe->stages[1];
+  EXPECT_EQ(first.tokens, 1000);
+  EXPECT_EQ(first.optimizer.kind, OptimizerKind::muon);
+  EXPECT_EQ(first.optimizer.learning_rate, 0.5);
+  EXPECT_EQ(first.weights, (std::vector<double>{0.75, 0.25}));
+  EXPECT_EQ(second.tokens, 50);
+  EXPECT_EQ(second.optimizer.kind, OptimizerKind::adamw);
+  EXPECT_EQ(second.weights, (std::vector<double>{0, 1}));  // a table is taken whole
+  const auto wrong = parse_recipe(kTiny + std::string("[stage_defaults]\nstepps = 3\n"), "tiny.toml");
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_NE(wrong.error().message.find("stepps"), std::string::npos);
+}
+
 TEST(Recipe, TheModelTakesItsVocabularyFromTheTokenizer) {
   const auto recipe = parse_recipe(kTiny, "tiny.toml");
   ASSERT_TRUE(recipe.ok()) << recipe.error().message;
@@ -177,7 +197,7 @@ TEST(Recipe, TheRecipesOfTheRepositoryAreRight) {
     ASSERT_TRUE(recipe.ok()) << recipe.error().message;
     ++found;
   }
-  EXPECT_EQ(found, 10);  // abyss, abyss-rl, zero-base, zero, r1, rl-over-sft, four of moe-vs-dense
+  EXPECT_EQ(found, 14);  // abyss, abyss-rl, zero-base, zero, r1, rl-over-sft, eight of moe-vs-dense
 }
 
 TEST(Recipe, AFileThatIsNotThereIsNamed) {
