@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -35,5 +36,10 @@ class Buffer {
   std::size_t capacity_ = 0;
 };
 using FloatBuffer = Buffer<float>;
+
+// Elements of an array [a, b].
+constexpr std::size_t size(std::int64_t a, std::int64_t b) noexcept {
+  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
+}
 
 }  // namespace hadal

@@ -9,10 +9,6 @@
 namespace hadal {
 namespace {
 
-std::size_t size(int a, int b) {
-  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
-}
-
 // --- one SwiGLU or many --------------------------------------------------------------------------------------------
 
 MatmulJob gate_up_of(const SwigluJob& job, int first_row, int rows) {

@@ -13,10 +13,6 @@
 namespace hadal {
 namespace {
 
-std::size_t size(int a, int b) {
-  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
-}
-
 void add_bias(const Compute& compute, const std::vector<float>& bias, float* row) {
   if (!bias.empty()) compute.kernels->add_scaled(bias.data(), 1.0f, static_cast<int>(bias.size()), row);
 }

@@ -13,10 +13,6 @@
 namespace hadal {
 namespace {
 
-std::size_t size(int a, int b) {
-  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
-}
-
 // Queries, latents and the shared rotated key of every row.
 void project(const PassContext& pass, const AttentionWeights& w, AttentionActivations& a) {
   const ModelConfig& c = pass.config;

@@ -10,14 +10,6 @@
 #include "model/weights.h"
 
 namespace hadal {
-namespace {
-
-std::size_t size(int a, int b) {
-  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
-}
-
-}  // namespace
-
 struct Transformer::Impl {
   ModelConfig config;
   Compute compute;

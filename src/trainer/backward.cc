@@ -10,9 +10,6 @@
 namespace hadal {
 namespace {
 
-std::size_t size(int a, int b) {
-  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
-}
 constexpr int kRows = 64;
 
 }  // namespace

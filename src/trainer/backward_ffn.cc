@@ -9,11 +9,6 @@
 namespace hadal {
 namespace {
 
-std::size_t size(int a, int b) {
-  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
-}
-constexpr int kRows = 64;
-
 // One SwiGLU for all rows (dense or shared): fills d_gate_up [T, stride] and adds the weight gradients' jobs.
 void swiglu_rows_backward(const PassContext& pass, const FfnWeights& w, const FfnTransposed& wt,
                           const FfnActivations& a, const float* d_x, FfnGradients& g, BackwardScratch& s) {
@@ -22,14 +17,12 @@ void swiglu_rows_backward(const PassContext& pass, const FfnWeights& w, const Ff
   float* d_act = s.d_act.ensure(size(rows, width));
   float* d_gate_up = s.d_gate_up.ensure(size(rows, stride));
   matmul(pass.compute, {.weights = &wt.down, .x = d_x, .x_stride = d, .y = d_act, .y_stride = width, .rows = rows});
-  pass.compute.pool->parallel_for((rows + kRows - 1) / kRows, [&](int block, int) {
-    for (int t = block * kRows; t < std::min(rows, (block + 1) * kRows); ++t) {
-      const float* forward = a.gate_up.data() + static_cast<std::ptrdiff_t>(t) * stride;
-      float* back = d_gate_up + static_cast<std::ptrdiff_t>(t) * stride;
-      std::memset(back + width, 0, size(up - width, 4));
-      pass.compute.kernels->swiglu_backward(forward, forward + up, d_act + static_cast<std::ptrdiff_t>(t) * width, 1.0f,
-                                            width, back, back + up);
-    }
+  for_rows(pass.compute, rows, [&](int t) {
+    const float* forward = a.gate_up.data() + static_cast<std::ptrdiff_t>(t) * stride;
+    float* back = d_gate_up + static_cast<std::ptrdiff_t>(t) * stride;
+    std::memset(back + width, 0, size(up - width, 4));
+    pass.compute.kernels->swiglu_backward(forward, forward + up, d_act + static_cast<std::ptrdiff_t>(t) * width, 1.0f,
+                                          width, back, back + up);
   });
   s.weight_jobs.push_back({.dy = d_x,
                            .dy_stride = d,
@@ -98,13 +91,11 @@ double balance_of_sequence(const RouterRule& rule, const Segment& segment, doubl
 void router_backward(const PassContext& pass, const FfnActivations& a, BalanceLoss& balance, BackwardScratch& s) {
   const RouterRule& rule = pass.router_rule;
   float* d_logits = s.d_logits_TE.ensure(size(pass.rows, rule.experts));
-  pass.compute.pool->parallel_for((pass.rows + kRows - 1) / kRows, [&](int block, int) {
-    for (int t = block * kRows; t < std::min(pass.rows, (block + 1) * kRows); ++t) {
-      const std::ptrdiff_t e = static_cast<std::ptrdiff_t>(t) * rule.experts,
-                           k = static_cast<std::ptrdiff_t>(t) * rule.chosen;
-      std::memset(d_logits + e, 0, size(rule.experts, 4));
-      route_backward(rule, a.scores_TE.data() + e, a.chosen_TK.data() + k, s.d_weights_TK.data() + k, d_logits + e);
-    }
+  for_rows(pass.compute, pass.rows, [&](int t) {
+    const std::ptrdiff_t e = static_cast<std::ptrdiff_t>(t) * rule.experts,
+                         k = static_cast<std::ptrdiff_t>(t) * rule.chosen;
+    std::memset(d_logits + e, 0, size(rule.experts, 4));
+    route_backward(rule, a.scores_TE.data() + e, a.chosen_TK.data() + k, s.d_weights_TK.data() + k, d_logits + e);
   });
   if (balance.alpha == 0) return;
   const double weight = 1.0 / static_cast<double>(pass.segments.size());
@@ -139,17 +130,16 @@ void experts_backward(const PassContext& pass, const BlockWeights& w, const Bloc
                       .x_rows = token.data() + slot});
   });
   matmul(pass.compute, s.jobs);
-  pass.compute.pool->parallel_for((rows + kRows - 1) / kRows, [&](int block, int) {
-    for (int t = block * kRows; t < std::min(rows, (block + 1) * kRows); ++t)
-      for (int k = 0; k < rule.chosen; ++k) {
-        const std::size_t at = size(t, rule.chosen) + static_cast<std::size_t>(k);
-        const std::ptrdiff_t slot = a.dispatch.slot_of_TK[at];
-        const float* forward = a.expert_gate_up.data() + slot * stride;
-        float* back = d_gate_up + slot * stride;
-        std::memset(back + width, 0, size(up - width, 4));
-        d_weights[at] = pass.compute.kernels->swiglu_backward(forward, forward + up, d_act + slot * width,
-                                                              a.weights_TK.data()[at], width, back, back + up);
-      }
+  for_rows(pass.compute, rows, [&](int t) {
+    for (int k = 0; k < rule.chosen; ++k) {
+      const std::size_t at = size(t, rule.chosen) + static_cast<std::size_t>(k);
+      const std::ptrdiff_t slot = a.dispatch.slot_of_TK[at];
+      const float* forward = a.expert_gate_up.data() + slot * stride;
+      float* back = d_gate_up + slot * stride;
+      std::memset(back + width, 0, size(up - width, 4));
+      d_weights[at] = pass.compute.kernels->swiglu_backward(forward, forward + up, d_act + slot * width,
+                                                            a.weights_TK.data()[at], width, back, back + up);
+    }
   });
   s.jobs.clear();
   each_expert([&](std::size_t e, std::ptrdiff_t slot, int n) {
@@ -207,13 +197,12 @@ void moe_backward(const PassContext& pass, const BlockWeights& w, const BlockTra
                         .y_stride = d,
                         .rows = rows,
                         .accumulate = w.shared.width > 0});
-  pass.compute.pool->parallel_for((rows + kRows - 1) / kRows, [&](int block, int) {
-    for (int t = block * kRows; t < std::min(rows, (block + 1) * kRows); ++t)
-      for (int k = 0; k < rule.chosen; ++k) {
-        const std::ptrdiff_t slot = a.dispatch.slot_of_TK[size(t, rule.chosen) + static_cast<std::size_t>(k)];
-        pass.compute.kernels->add_scaled(s.d_expert_norm_SD.data() + slot * d, 1.0f, d,
-                                         d_norm + static_cast<std::ptrdiff_t>(t) * d);
-      }
+  for_rows(pass.compute, rows, [&](int t) {
+    for (int k = 0; k < rule.chosen; ++k) {
+      const std::ptrdiff_t slot = a.dispatch.slot_of_TK[size(t, rule.chosen) + static_cast<std::size_t>(k)];
+      pass.compute.kernels->add_scaled(s.d_expert_norm_SD.data() + slot * d, 1.0f, d,
+                                       d_norm + static_cast<std::ptrdiff_t>(t) * d);
+    }
   });
   Compute exact = pass.compute;  // the router learns in float32, as it runs
   exact.arithmetic = Arithmetic::exact;

@@ -9,10 +9,6 @@
 namespace hadal {
 namespace {
 
-std::size_t size(int a, int b) {
-  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
-}
-
 // The shares [T, H, key | value] of the heads to the gradients of the groups' keys, turned back, and values; queries
 // are turned back in place.
 void join_groups(const PassContext& pass, BackwardScratch& s) {

@@ -9,28 +9,21 @@
 namespace hadal {
 namespace {
 
-std::size_t size(int a, int b) {
-  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
-}
-constexpr int kRows = 64;
-
 // Turns the rotated parts back, and sums the heads' shares into the last R columns of d_kv_a.
 void rope_backward(const PassContext& pass, BackwardScratch& s) {
   const ModelConfig& c = pass.config;
   const int heads = c.num_attention_heads, key = c.qk_head_dim(), rope = c.qk_rope_head_dim;
-  pass.compute.pool->parallel_for((pass.rows + kRows - 1) / kRows, [&](int block, int) {
-    for (int t = block * kRows; t < std::min(pass.rows, (block + 1) * kRows); ++t) {
-      const float* cos_sin = pass.rope_TR + static_cast<std::ptrdiff_t>(t) * rope;
-      for (int h = 0; h < heads; ++h)
-        rope_rotate(cos_sin, rope / 2, -1,
-                    s.d_q_THK.data() + (static_cast<std::ptrdiff_t>(t) * heads + h) * key + c.qk_nope_head_dim);
-      float* d_pe = s.d_kv_a_TW.data() + static_cast<std::ptrdiff_t>(t) * c.latent_row_width() + c.kv_lora_rank;
-      const float* shares = s.d_k_pe_THR.data() + static_cast<std::ptrdiff_t>(t) * heads * rope;
-      std::memcpy(d_pe, shares, size(rope, 4));
-      for (int h = 1; h < heads; ++h)
-        for (int i = 0; i < rope; ++i) d_pe[i] += shares[h * rope + i];
-      rope_rotate(cos_sin, rope / 2, -1, d_pe);
-    }
+  for_rows(pass.compute, pass.rows, [&](int t) {
+    const float* cos_sin = pass.rope_TR + static_cast<std::ptrdiff_t>(t) * rope;
+    for (int h = 0; h < heads; ++h)
+      rope_rotate(cos_sin, rope / 2, -1,
+                  s.d_q_THK.data() + (static_cast<std::ptrdiff_t>(t) * heads + h) * key + c.qk_nope_head_dim);
+    float* d_pe = s.d_kv_a_TW.data() + static_cast<std::ptrdiff_t>(t) * c.latent_row_width() + c.kv_lora_rank;
+    const float* shares = s.d_k_pe_THR.data() + static_cast<std::ptrdiff_t>(t) * heads * rope;
+    std::memcpy(d_pe, shares, size(rope, 4));
+    for (int h = 1; h < heads; ++h)
+      for (int i = 0; i < rope; ++i) d_pe[i] += shares[h * rope + i];
+    rope_rotate(cos_sin, rope / 2, -1, d_pe);
   });
 }
 

@@ -9,10 +9,6 @@
 namespace hadal {
 namespace {
 
-std::size_t size(std::int64_t a, std::int64_t b) {
-  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
-}
-
 // Logits of this many rows exist at once: 8 MB at a vocabulary of 4096.
 constexpr int kRows = 512;
 

@@ -6,14 +6,6 @@
 #include "kernels/kernel_table.h"
 
 namespace hadal {
-namespace {
-
-std::size_t size(std::int64_t a, std::int64_t b) {
-  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
-}
-
-}  // namespace
-
 // The last token of a sequence has no next one: each sequence loses a row.
 void MtpLoss::collect(const PassContext& main, const TrainingBatch& batch) {
   segments_.clear();

@@ -9,6 +9,49 @@
 namespace hadal {
 namespace {
 
+// Where the tensors of a block go, by their role.
+struct AttentionMatrix {
+  TensorRole role;
+  PackedMatrix AttentionWeights::*weights;
+  PackedMatrix AttentionTransposed::*transposed;
+  float* BlockGradients::*gradient;
+};
+constexpr AttentionMatrix kAttentionMatrices[] = {
+    {TensorRole::q_proj, &AttentionWeights::q_proj, &AttentionTransposed::q_proj, &BlockGradients::q_proj},
+    {TensorRole::q_a_proj, &AttentionWeights::q_a_proj, &AttentionTransposed::q_a_proj, &BlockGradients::q_a_proj},
+    {TensorRole::q_b_proj, &AttentionWeights::q_b_proj, &AttentionTransposed::q_b_proj, &BlockGradients::q_b_proj},
+    {TensorRole::kv_a_proj_with_mqa, &AttentionWeights::kv_a_proj, &AttentionTransposed::kv_a_proj,
+     &BlockGradients::kv_a_proj},
+    {TensorRole::kv_b_proj, &AttentionWeights::kv_b_proj, &AttentionTransposed::kv_b_proj, &BlockGradients::kv_b_proj},
+    {TensorRole::k_proj, &AttentionWeights::k_proj, &AttentionTransposed::k_proj, &BlockGradients::k_proj},
+    {TensorRole::v_proj, &AttentionWeights::v_proj, &AttentionTransposed::v_proj, &BlockGradients::v_proj},
+    {TensorRole::o_proj, &AttentionWeights::o_proj, &AttentionTransposed::o_proj, &BlockGradients::o_proj},
+};
+struct AttentionVector {
+  TensorRole role;
+  std::vector<float> AttentionWeights::*weights;
+  float* BlockGradients::*gradient;
+};
+constexpr AttentionVector kAttentionVectors[] = {
+    {TensorRole::input_layernorm, &AttentionWeights::input_layernorm, &BlockGradients::input_layernorm},
+    {TensorRole::q_a_layernorm, &AttentionWeights::q_a_layernorm, &BlockGradients::q_a_layernorm},
+    {TensorRole::kv_a_layernorm, &AttentionWeights::kv_a_layernorm, &BlockGradients::kv_a_layernorm},
+    {TensorRole::q_bias, &AttentionWeights::q_bias, &BlockGradients::q_bias},
+    {TensorRole::k_bias, &AttentionWeights::k_bias, &BlockGradients::k_bias},
+    {TensorRole::v_bias, &AttentionWeights::v_bias, &BlockGradients::v_bias},
+};
+struct FfnPart {
+  TensorRole dense, shared, expert;
+  float* FfnGradients::*gradient;
+
+  int offset(int width) const { return gradient == &FfnGradients::up ? FfnWeights::up_offset(width) : 0; }
+};
+constexpr FfnPart kFfnParts[] = {
+    {TensorRole::dense_gate, TensorRole::shared_gate, TensorRole::expert_gate, &FfnGradients::gate},
+    {TensorRole::dense_up, TensorRole::shared_up, TensorRole::expert_up, &FfnGradients::up},
+    {TensorRole::dense_down, TensorRole::shared_down, TensorRole::expert_down, &FfnGradients::down},
+};
+
 FfnTransposed allocate_transposed(Arithmetic arithmetic, const FfnWeights& w) {
   FfnTransposed t;
   if (w.width == 0) return t;
@@ -23,14 +66,7 @@ void allocate_like(const PackedMatrix& w, PackedMatrix& transposed) {
 
 BlockTransposed allocate_transposed(Arithmetic arithmetic, const BlockWeights& b) {
   BlockTransposed t;
-  allocate_like(b.attention.q_proj, t.attention.q_proj);
-  allocate_like(b.attention.q_a_proj, t.attention.q_a_proj);
-  allocate_like(b.attention.q_b_proj, t.attention.q_b_proj);
-  allocate_like(b.attention.kv_a_proj, t.attention.kv_a_proj);
-  allocate_like(b.attention.kv_b_proj, t.attention.kv_b_proj);
-  allocate_like(b.attention.k_proj, t.attention.k_proj);
-  allocate_like(b.attention.v_proj, t.attention.v_proj);
-  allocate_like(b.attention.o_proj, t.attention.o_proj);
+  for (const AttentionMatrix& m : kAttentionMatrices) allocate_like(b.attention.*m.weights, t.attention.*m.transposed);
   allocate_like(b.router, t.router);
   t.dense = allocate_transposed(arithmetic, b.dense);
   t.shared = allocate_transposed(arithmetic, b.shared);
@@ -131,99 +167,35 @@ void PackedParameters::bind(const ModelConfig& config, const ParameterSlot& slot
   BlockWeights& b = is_mtp ? mtp->block : weights.blocks[layer];
   BlockTransposed& bt = is_mtp ? mtp->transposed : transposed[layer];
   BlockGradients& g = is_mtp ? mtp->gradients : block_gradients[layer];
-  const auto vector = [&](std::vector<float>& to, float** d) {
-    bind_vector(from, t.elements(), to);
-    if (d) *d = gradient;
+  for (const AttentionMatrix& m : kAttentionMatrices)
+    if (t.role == m.role) {
+      g.*m.gradient = gradient;
+      return bind_matrix(from, rows, columns, b.attention.*m.weights, bt.attention.*m.transposed, 0);
+    }
+  for (const AttentionVector& v : kAttentionVectors)
+    if (t.role == v.role) {
+      g.*v.gradient = gradient;
+      return bind_vector(from, t.elements(), b.attention.*v.weights);
+    }
+  const auto ffn = [&](FfnPart part, FfnWeights& w, FfnTransposed& wt, FfnGradients& d) {
+    d.*part.gradient = gradient;
+    if (part.gradient == &FfnGradients::down) return bind_matrix(from, rows, columns, w.down, wt.down, 0);
+    bind_matrix(from, rows, columns, w.gate_up, wt.gate_up, part.offset(w.width));
   };
-  const auto matrix = [&](PackedMatrix& to, PackedMatrix& to_transposed, float*& d, int offset) {
-    bind_matrix(from, rows, columns, to, to_transposed, offset);
-    d = gradient;
-  };
-  const auto ffn = [&](FfnWeights& w, FfnTransposed& wt, FfnGradients& d, int part) {  // 0 gate, 1 up, 2 down
-    if (part == 2)
-      matrix(w.down, wt.down, d.down, 0);
-    else
-      matrix(w.gate_up, wt.gate_up, part == 0 ? d.gate : d.up, part == 0 ? 0 : FfnWeights::up_offset(w.width));
-  };
+  for (const FfnPart& part : kFfnParts) {
+    if (t.role == part.dense) return ffn(part, b.dense, bt.dense, g.dense);
+    if (t.role == part.shared) return ffn(part, b.shared, bt.shared, g.shared);
+    if (t.role == part.expert) return ffn(part, b.experts[expert], bt.experts[expert], g.experts[expert]);
+  }
   switch (t.role) {
-    case TensorRole::input_layernorm:
-      vector(b.attention.input_layernorm, &g.input_layernorm);
-      break;
     case TensorRole::post_attention_layernorm:
-      vector(b.post_attention_layernorm, &g.post_attention_layernorm);
-      break;
-    case TensorRole::q_a_layernorm:
-      vector(b.attention.q_a_layernorm, &g.q_a_layernorm);
-      break;
-    case TensorRole::kv_a_layernorm:
-      vector(b.attention.kv_a_layernorm, &g.kv_a_layernorm);
-      break;
-    case TensorRole::router_bias:
-      vector(b.router_bias, nullptr);
-      break;
-    case TensorRole::q_proj:
-      matrix(b.attention.q_proj, bt.attention.q_proj, g.q_proj, 0);
-      break;
-    case TensorRole::k_proj:
-      matrix(b.attention.k_proj, bt.attention.k_proj, g.k_proj, 0);
-      break;
-    case TensorRole::v_proj:
-      matrix(b.attention.v_proj, bt.attention.v_proj, g.v_proj, 0);
-      break;
-    case TensorRole::q_bias:
-      vector(b.attention.q_bias, &g.q_bias);
-      break;
-    case TensorRole::k_bias:
-      vector(b.attention.k_bias, &g.k_bias);
-      break;
-    case TensorRole::v_bias:
-      vector(b.attention.v_bias, &g.v_bias);
-      break;
-    case TensorRole::q_a_proj:
-      matrix(b.attention.q_a_proj, bt.attention.q_a_proj, g.q_a_proj, 0);
-      break;
-    case TensorRole::q_b_proj:
-      matrix(b.attention.q_b_proj, bt.attention.q_b_proj, g.q_b_proj, 0);
-      break;
-    case TensorRole::kv_a_proj_with_mqa:
-      matrix(b.attention.kv_a_proj, bt.attention.kv_a_proj, g.kv_a_proj, 0);
-      break;
-    case TensorRole::kv_b_proj:
-      matrix(b.attention.kv_b_proj, bt.attention.kv_b_proj, g.kv_b_proj, 0);
-      break;
-    case TensorRole::o_proj:
-      matrix(b.attention.o_proj, bt.attention.o_proj, g.o_proj, 0);
-      break;
+      g.post_attention_layernorm = gradient;
+      return bind_vector(from, t.elements(), b.post_attention_layernorm);
     case TensorRole::router:
-      matrix(b.router, bt.router, g.router, 0);
-      break;
-    case TensorRole::dense_gate:
-      ffn(b.dense, bt.dense, g.dense, 0);
-      break;
-    case TensorRole::dense_up:
-      ffn(b.dense, bt.dense, g.dense, 1);
-      break;
-    case TensorRole::dense_down:
-      ffn(b.dense, bt.dense, g.dense, 2);
-      break;
-    case TensorRole::shared_gate:
-      ffn(b.shared, bt.shared, g.shared, 0);
-      break;
-    case TensorRole::shared_up:
-      ffn(b.shared, bt.shared, g.shared, 1);
-      break;
-    case TensorRole::shared_down:
-      ffn(b.shared, bt.shared, g.shared, 2);
-      break;
-    case TensorRole::expert_gate:
-      ffn(b.experts[expert], bt.experts[expert], g.experts[expert], 0);
-      break;
-    case TensorRole::expert_up:
-      ffn(b.experts[expert], bt.experts[expert], g.experts[expert], 1);
-      break;
-    case TensorRole::expert_down:
-      ffn(b.experts[expert], bt.experts[expert], g.experts[expert], 2);
-      break;
+      g.router = gradient;
+      return bind_matrix(from, rows, columns, b.router, bt.router, 0);
+    case TensorRole::router_bias:  // moved by load_balance.h
+      return bind_vector(from, t.elements(), b.router_bias);
     default:
       HADAL_CHECK(false);
   }

@@ -19,14 +19,6 @@
 #include "trainer/packed_parameters.h"
 
 namespace hadal {
-namespace {
-
-std::size_t size(std::int64_t a, std::int64_t b) {
-  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
-}
-
-}  // namespace
-
 struct TrainingModel::Impl {
   ModelConfig config;
   Compute compute;
