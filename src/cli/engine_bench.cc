@@ -133,7 +133,7 @@ double decode_bytes_per_step(const WeightTraffic& weights, const ModelConfig& co
 Status measure_engine(ForwardModel& model, const Checkpoint& checkpoint, const BenchPlan& plan,
                       const std::function<Status(const BenchRow&)>& visit) {
   const ModelConfig& config = checkpoint.config;
-  const WeightTraffic traffic = weight_traffic(checkpoint, model.arithmetic());
+  const WeightTraffic traffic = weight_traffic(checkpoint, model.compute().arithmetic);
   const int sequences = plan.batches.empty() ? 1 : *std::max_element(plan.batches.begin(), plan.batches.end());
   const int pages = (sequences + 1) * pages_for(plan.longest());
   HADAL_ASSIGN(const std::unique_ptr<Engine> engine, Engine::create(model, {.max_sequences = sequences,
@@ -160,7 +160,7 @@ Status measure_engine(ForwardModel& model, const Checkpoint& checkpoint, const B
                  .batch = batch,
                  .tokens_per_second = rate,
                  .flops_per_token = forward_flops_per_token(config, mean_depth),
-                 .bytes_per_step = decode_bytes_per_step(traffic, config, model.arithmetic(), batch, mean_depth)}));
+                 .bytes_per_step = decode_bytes_per_step(traffic, config, model.compute().arithmetic, batch, mean_depth)}));
     }
   return Done{};
 }

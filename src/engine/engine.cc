@@ -19,10 +19,13 @@ Engine::Engine(ForwardModel& model, const EngineLimits& limits, LatentCache cach
       limits_(limits),
       cache_(std::move(cache)),
       prefixes_(cache_),
-      scheduler_(limits, model.arithmetic() == Arithmetic::exact ? ChunkRule::page_aligned : ChunkRule::as_fits, cache_,
-                 prefixes_),
-      sampler_(model.vocab_size()),
-      exact_(model.arithmetic() == Arithmetic::exact) {
+      scheduler_(limits, model.compute().arithmetic == Arithmetic::exact ? ChunkRule::page_aligned : ChunkRule::as_fits,
+                 cache_, prefixes_),
+      exact_(model.compute().arithmetic == Arithmetic::exact) {
+  const Compute& compute = model.compute();
+  const int threads = compute.pool->threads();
+  samplers_.reserve(static_cast<std::size_t>(threads));
+  for (int i = 0; i < threads; ++i) samplers_.emplace_back(*compute.kernels, model.vocab_size());
   const auto sequences = static_cast<std::size_t>(limits.max_sequences);
   const int rows = std::max(limits.batch_tokens, limits.max_sequences + kPageTokens);
   model_.reserve(rows, limits.max_sequences);
@@ -82,17 +85,18 @@ std::span<const StepOutput> Engine::step() {
 
 void Engine::sample(const BatchPlan& plan) {
   const auto vocab = static_cast<std::size_t>(model_.vocab_size());
-  drawn_.clear();
-  for (std::size_t row = 0; row < plan.sampled.size(); ++row) {
+  drawn_.resize(plan.sampled.size());
+  model_.compute().pool->parallel_for(static_cast<int>(plan.sampled.size()), [&](int i, int thread) {
+    const auto row = static_cast<std::size_t>(i);
+    Sampler& sampler = samplers_[static_cast<std::size_t>(thread)];
     Sequence& s = *plan.sampled[row];
-    drawn_.push_back(
-        sampler_.sample(std::span(logits_RV_).subspan(row * vocab, vocab), s.request.sampling, s.tokens.size()));
-    if (s.request.trace == Trace::no || !drawn_.back()) continue;
-    s.log_probabilities.push_back(static_cast<float>(sampler_.log_probability()));
-    if (s.request.sampling.truncates())
-      for (const Sampler::Candidate& c : sampler_.drawn_from()) s.kept.push_back(TokenId{c.id});
+    drawn_[row] =
+        sampler.sample(std::span(logits_RV_).subspan(row * vocab, vocab), s.request.sampling, s.tokens.size());
+    if (s.request.trace == Trace::no || !drawn_[row]) return;
+    s.log_probabilities.push_back(static_cast<float>(sampler.log_probability()));
+    for (const Sampler::Candidate& c : sampler.drawn_from()) s.kept.push_back(TokenId{c.id});
     s.kept_ends.push_back(s.kept.size());
-  }
+  });
 }
 
 void Engine::commit(const BatchPlan& plan) {

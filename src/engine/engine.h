@@ -63,7 +63,7 @@ class Engine {
   LatentCache cache_;
   PrefixIndex prefixes_;
   Scheduler scheduler_;
-  Sampler sampler_;
+  std::vector<Sampler> samplers_;  // one a thread
   bool exact_;
   std::vector<float> logits_RV_;  // [max_sequences, V]
   RouteLog routes_;

@@ -23,7 +23,7 @@ class ForwardModel {
   virtual LatentLayout latent_layout() const = 0;
   virtual int vocab_size() const = 0;
   virtual RouteShape route_shape() const = 0;
-  virtual Arithmetic arithmetic() const = 0;
+  virtual const Compute& compute() const = 0;  // its threads draw the tokens as well
   virtual void reserve(int max_rows, int max_logit_rows) = 0;
   // As Transformer::forward: logits [R, V], routes [moe layers, T, K].
   virtual void forward(const ForwardBatch& batch, const LatentStore& store, std::span<float> logits,
@@ -41,7 +41,7 @@ class TransformerModel final : public ForwardModel {
     for (int layer = 0; layer < config.num_hidden_layers; ++layer) shape.moe_layers += config.is_moe_layer(layer);
     return shape;
   }
-  Arithmetic arithmetic() const override { return transformer_.compute().arithmetic; }
+  const Compute& compute() const override { return transformer_.compute(); }
   void reserve(int max_rows, int max_logit_rows) override { transformer_.reserve(max_rows, max_logit_rows); }
   void forward(const ForwardBatch& batch, const LatentStore& store, std::span<float> logits,
                RouteLog* routes) override {

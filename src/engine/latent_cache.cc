@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <cstddef>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -17,8 +18,8 @@ Result<LatentCache> LatentCache::create(LatentLayout layout, int pages) {
   const double wanted =
       static_cast<double>(layout.layers) * static_cast<double>(pages) * static_cast<double>(layout.page_bytes());
   const auto refusal = [&] {
-    return Error{ErrorKind::out_of_memory, fmt::format("cache: expected {} for {} pages, the system refuses it",
-                                                       format_bytes(wanted), pages)};
+    return Error{ErrorKind::out_of_memory,
+                 fmt::format("cache: expected {} for {} pages, the system refuses it", format_bytes(wanted), pages)};
   };
   if (wanted > static_cast<double>(std::numeric_limits<std::ptrdiff_t>::max() / 2)) return refusal();
   const std::size_t size_bytes =
@@ -85,6 +86,13 @@ void LatentCache::drop(PageId page) {
   HADAL_CHECK(kept(page));
   kept_P_[static_cast<std::size_t>(index(page))] = 0;
   if (holders(page) == 0) free_.push_back(page);
+}
+
+void LatentCache::copy_rows(PageId from, PageId to, int rows) {
+  const int layers = static_cast<int>(size_bytes_ / store_.layer_stride_bytes);
+  for (int layer = 0; layer < layers; ++layer)
+    std::memcpy(store_.row(layer, to, 0), store_.row(layer, from, 0),
+                static_cast<std::size_t>(rows) * store_.row_bytes);
 }
 
 }  // namespace hadal

@@ -1,10 +1,9 @@
 // The paged latent cache: all that attention keeps of past tokens.
 //
 // Per layer and token one row: MLA's normalised latent, then the rotated key that all
-// heads share; or every value and rotated key head of grouped queries. Rows lie in pages of 64 tokens; a page is the same index in every
-// layer. Sequences with a common prefix hold the same full pages; only full pages
-// are shared, so no shared page is ever written. The prefix index may *keep* a page
-// that nobody holds, so that a later prompt finds it.
+// heads share; or every value and rotated key head of grouped queries. Rows lie in pages of 64 tokens; a page is the
+// same index in every layer. Sequences with a common prefix hold the same full pages; only full pages are shared, so no
+// shared page is ever written. The prefix index may *keep* a page that nobody holds, so that a later prompt finds it.
 //
 // A page is free, held (by one or more sequences) or merely kept. All addresses are
 // taken at the start; the system gives real memory to pages as they are first written.
@@ -34,6 +33,8 @@ class LatentCache {
   void release(PageId page);  // the last holder's release frees it, unless it is kept
   void keep(PageId page);     // for the prefix index; it must be held or kept
   void drop(PageId page);     // the index forgets it; frees it if nobody holds it
+
+  void copy_rows(PageId from, PageId to, int rows);  // the first `rows` of a page, of every layer
 
   int holders(PageId page) const { return holders_P_[static_cast<std::size_t>(index(page))]; }
   bool kept(PageId page) const { return kept_P_[static_cast<std::size_t>(index(page))] != 0; }

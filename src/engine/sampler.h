@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "kernels/compute.h"
 
 namespace hadal {
 
@@ -28,17 +29,17 @@ struct SamplingParams {
 
 class Sampler {
  public:
-  explicit Sampler(int vocab_size);
+  Sampler(const KernelTable& kernels, int vocab_size);
 
   // logits [V]; `position` is that of the token to be chosen. Nothing when no logit is a number: the model is broken.
   std::optional<TokenId> sample(std::span<const float> logits, const SamplingParams& params, std::uint64_t position);
 
   struct Candidate {
-    double weight;  // exp((logit - greatest) / temperature)
+    double weight;  // its probability at the temperature, before anything is cut off
     std::int32_t id;
   };
-  // Of the last token that was sampled: the natural logarithm of its share among what it was drawn from, and that, in
-  // no order. Greedy: 0, and nothing.
+  // Of the last token that was sampled: the natural logarithm of its share among what it was drawn from; and that, in
+  // no order, where something was cut off. Greedy: 0, and nothing.
   double log_probability() const { return log_probability_; }
   std::span<const Candidate> drawn_from() const { return candidates_; }
 
@@ -46,9 +47,18 @@ class Sampler {
   static bool likelier(const Candidate& a, const Candidate& b) {
     return a.weight > b.weight || (a.weight == b.weight && a.id < b.id);
   }
+  void add_up();
+  std::size_t draw_from_all(double uniform) const;
+  std::size_t draw_candidate(double uniform);
+  void collect(double floor);
+  void truncate(const SamplingParams& params, TokenId best);
   void sort_first(std::size_t wanted);
-  std::size_t cut_top_p(double top_p);
+  std::size_t cut_top_p(double top_p, double total);
 
+  const KernelTable& kernels_;
+  std::vector<float> probabilities_V_;
+  std::vector<double> block_sums_;     // of kBlock probabilities each
+  double total_ = 0;                   // of all of them: 1 but for rounding
   std::vector<Candidate> candidates_;  // [V] at most
   std::size_t sorted_ = 0;             // this many at the front are in order
   double log_probability_ = 0;

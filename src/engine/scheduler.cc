@@ -52,11 +52,14 @@ void Scheduler::admit() {
 // an admission that is taken back at once would compute for nothing.
 bool Scheduler::try_admit(Sequence& sequence) {
   // The last token is always computed: its logits are wanted. In exact arithmetic what was drawn is computed as it was
-  // the first time, so only prompt pages are looked for.
-  const int tokens = static_cast<int>(sequence.tokens.size());
-  const int most = rule_ == ChunkRule::page_aligned ? std::min(tokens - 1, sequence.prompt_tokens) : tokens - 1;
+  // the first time, so only prompt pages are looked for; with a trace what another one has traced.
+  const int tokens = static_cast<int>(sequence.tokens.size()), prompt = std::min(tokens - 1, sequence.prompt_tokens);
+  const bool traced = sequence.request.trace == Trace::yes;
+  const int most = rule_ == ChunkRule::page_aligned || traced ? prompt : tokens - 1;
+  const Sequence* peer = same_prompt(sequence);
+  if (peer && peer->computed < prompt) return false;  // in a step or two
   PrefixIndex::Match match{.last = PrefixIndex::beginning_of(sequence.request.holder)};
-  if (sequence.request.trace == Trace::no)
+  if (!traced || peer)
     match = index_.match(match.last, std::span(sequence.tokens).first(static_cast<std::size_t>(most)), sequence.pages);
 
   const int wanted = pages_for(tokens + 1) - static_cast<int>(sequence.pages.size());
@@ -66,14 +69,43 @@ bool Scheduler::try_admit(Sequence& sequence) {
     return false;
   }
   sequence.computed = match.tokens;
+  if (peer && rule_ == ChunkRule::as_fits && match.tokens < prompt && prompt - match.tokens < kPageTokens) {
+    if (const auto page = take_page()) {
+      cache_.copy_rows(peer->pages[sequence.pages.size()], *page, prompt - match.tokens);
+      sequence.pages.push_back(*page);
+      sequence.computed = prompt;
+    }
+  }
+  if (peer && traced) {
+    const std::size_t per_token = peer->routes.size() / static_cast<std::size_t>(peer->computed);
+    const auto routes = std::span(peer->routes).first(static_cast<std::size_t>(sequence.computed) * per_token);
+    sequence.routes.assign(routes.begin(), routes.end());
+  }
   sequence.indexed_pages = match.tokens / kPageTokens;
   sequence.last_entry = match.last;
   if (!sequence.admitted_before) {
     sequence.admitted_before = true;
-    sequence.cached_prompt_tokens = match.tokens;
+    sequence.cached_prompt_tokens = sequence.computed;
     sequence.times.admitted = SteadyClock::now();
   }
   return true;
+}
+
+// A running sequence of its group, whose prompt it need not compute again; null: none.
+const Sequence* Scheduler::same_prompt(const Sequence& sequence) const {
+  if (sequence.request.group == 0) return nullptr;
+  for (const auto& s : running_)
+    if (s->request.group == sequence.request.group && s->request.holder == sequence.request.holder &&
+        s->request.trace == sequence.request.trace && s->request.prompt == sequence.request.prompt)
+      return s.get();
+  return nullptr;
+}
+
+// Forgets unheld prefixes if need be; none: all pages are held.
+std::optional<PageId> Scheduler::take_page() {
+  std::optional<PageId> page = cache_.acquire();
+  while (!page && index_.evict_one()) page = cache_.acquire();
+  return page;
 }
 
 // What running prompts will still take.
@@ -109,9 +141,9 @@ int Scheduler::chunk_rows(const Sequence& sequence, int most) const {
 bool Scheduler::plan(Sequence& sequence, int rows) {
   const int wanted = pages_for(sequence.computed + rows);
   while (static_cast<int>(sequence.pages.size()) < wanted) {
-    if (const auto page = cache_.acquire()) {
+    if (const auto page = take_page()) {
       sequence.pages.push_back(*page);
-    } else if (!index_.evict_one()) {
+    } else {
       const bool itself = running_.back().get() == &sequence;
       preempt_youngest();
       if (itself) return false;

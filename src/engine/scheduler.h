@@ -7,6 +7,9 @@
 // running sequence gives up its pages and waits at the front, to be recomputed later.
 // The oldest always gets through.
 //
+// The prompt of a group is computed by its first sequence; the others take its latents over, what is in full pages as
+// every known beginning, the rest as a copy.
+//
 // In exact arithmetic a prompt is cut at multiples of 64 positions and what was drawn
 // is recomputed token by token: the shape of every computation then depends on the
 // sequence alone, and neither the batch nor preemption changes a bit.
@@ -15,6 +18,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/latent_cache.h"
@@ -60,6 +64,8 @@ class Scheduler {
   void plan_decodes();
   void admit();
   bool try_admit(Sequence& sequence);
+  const Sequence* same_prompt(const Sequence& sequence) const;
+  std::optional<PageId> take_page();
   void plan_prompts();
   int chunk_rows(const Sequence& sequence, int most) const;
   bool plan(Sequence& sequence, int rows);

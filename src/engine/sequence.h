@@ -13,7 +13,7 @@
 namespace hadal {
 
 // What a trainer needs to repeat a sequence as it was made: the experts of every token, and how likely each drawn one
-// was. Then nothing is taken from the prefix index: every token is computed.
+// was. Then nothing is taken from the prefix index but by those of a group, who take the experts with it.
 enum class Trace { no, yes };
 
 struct EngineRequest {
@@ -22,6 +22,7 @@ struct EngineRequest {
   int max_tokens = 0;                // 0: as many as the context holds
   std::vector<TokenId> stop_tokens;  // the first of them that is drawn ends the answer, and is its last token
   Trace trace = Trace::no;
+  int group = 0;   // not 0: others of this group have the same prompt, which is computed once while one of them runs
   int holder = 0;  // of a key; beginnings that another one has computed are not used
 };
 

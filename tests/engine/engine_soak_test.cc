@@ -21,7 +21,7 @@ void soak(Arithmetic arithmetic, std::uint64_t seed) {
       *Engine::create(model, {.max_sequences = 7, .batch_tokens = 130, .context_tokens = kContext, .pages = 8});
   Rng rng(seed);
   std::map<SequenceId, Running> running;
-  int finished = 0, aborted = 0;
+  int finished = 0, aborted = 0, taken_over = 0;
   for (int step = 0; step < 1500; ++step) {
     if (rng.next_below(6) == 0 && running.size() < 20) {
       EngineRequest r;
@@ -29,6 +29,12 @@ void soak(Arithmetic arithmetic, std::uint64_t seed) {
       r.prompt = some_tokens(static_cast<int>(rng.next_in(1, 150)), rng.next_below(3));
       const auto own = some_tokens(static_cast<int>(rng.next_below(30)), rng.next_u64());
       r.prompt.insert(r.prompt.end(), own.begin(), own.end());
+      r.group = 1;
+      r.trace = rng.next_below(2) == 0 ? Trace::yes : Trace::no;
+      if (!running.empty() && rng.next_below(3) == 0) {  // the same question again
+        r.prompt = running.rbegin()->second.request.prompt;
+        r.trace = running.rbegin()->second.request.trace;
+      }
       r.sampling = {.temperature = 1, .top_p = 0.9, .seed = rng.next_u64()};
       r.max_tokens = static_cast<int>(rng.next_in(1, 149));
       if (rng.next_below(3) == 0) r.stop_tokens = {TokenId{5}};
@@ -46,6 +52,10 @@ void soak(Arithmetic arithmetic, std::uint64_t seed) {
       r.answer.push_back(o.token);
       if (o.finish == Finish::none) continue;
       ASSERT_EQ(r.answer, expected_answer(r.request, kContext));
+      if (r.request.trace == Trace::yes) {
+        ASSERT_EQ(o.sequence->routes.size(), (o.sequence->tokens.size() - 1) * 6);
+        taken_over += o.sequence->cached_prompt_tokens;
+      }
       running.erase(o.id);
       ++finished;
     }
@@ -57,6 +67,7 @@ void soak(Arithmetic arithmetic, std::uint64_t seed) {
   EXPECT_EQ(engine->counts().held_pages, 0);
   EXPECT_GT(finished, 30);
   EXPECT_GT(aborted, 10);
+  EXPECT_GT(taken_over, 0);  // with a trace only from one's own group
   EXPECT_GT(engine->counts().preemptions, 0u);
   EXPECT_GT(engine->counts().cached_prompt_tokens, 0u);
 }

@@ -224,6 +224,63 @@ TEST(Engine, AnAbortLeavesNoPageWhereverTheSequenceIs) {
   EXPECT_TRUE(engine->step().empty());
 }
 
+// [tokens, moe layers, K] of all tokens that an answer was computed from.
+void expect_routes(const std::vector<ExpertId>& routes, const EngineRequest& request,
+                   const std::vector<TokenId>& answer) {
+  std::vector<TokenId> fed = request.prompt;
+  fed.insert(fed.end(), answer.begin(), answer.end() - 1);
+  ASSERT_EQ(routes.size(), fed.size() * 6);
+  for (std::size_t t = 0; t < fed.size(); ++t) {
+    const std::uint64_t state = FakeModel::state_after(std::span(fed).first(t + 1));
+    for (int layer = 0; layer < 2; ++layer)
+      for (int k = 0; k < 3; ++k)
+        ASSERT_EQ(routes[t * 6 + static_cast<std::size_t>(layer * 3 + k)], FakeModel::route(state, layer, k)) << t;
+  }
+}
+
+// What is not in full pages is copied; in exact arithmetic it is computed as it would be alone.
+TEST(Engine, ThePromptOfAGroupIsComputedOnce) {
+  for (const Arithmetic arithmetic : {Arithmetic::fast, Arithmetic::exact})
+    for (const Trace trace : {Trace::no, Trace::yes}) {
+      FakeModel model(arithmetic);
+      const auto engine = engine_for(model, limits(4, 256));  // the last of five is admitted when another has ended
+      Answers answers;
+      std::vector<EngineRequest> requests;
+      std::vector<SequenceId> ids;
+      for (std::uint64_t i = 0; i < 5; ++i) {
+        requests.push_back(request(150, 7, 20 + static_cast<int>(i)));
+        requests.back().sampling.seed = i;
+        requests.back().group = 3;
+        requests.back().trace = trace;
+        ids.push_back(*engine->add(requests.back()));
+      }
+      answers.run(*engine);
+      const int each = arithmetic == Arithmetic::exact ? 150 - 128 : 1;
+      EXPECT_EQ(model.rows, 150 + 4 * each + 19 + 20 + 21 + 22 + 23);
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        EXPECT_EQ(answers.tokens[ids[i]], expected_answer(requests[i], 512));
+        EXPECT_EQ(answers.cached[ids[i]], i == 0 ? 0 : 150 - each);
+        if (trace == Trace::yes) expect_routes(answers.routes[ids[i]], requests[i], answers.tokens[ids[i]]);
+      }
+      expect_no_page_held(*engine);
+    }
+}
+
+// The number alone is no promise that prompts are equal.
+TEST(Engine, AGroupOfDifferentPromptsIsAnsweredAsTheySay) {
+  FakeModel model;
+  const auto engine = engine_for(model, limits());
+  Answers answers;
+  std::vector<EngineRequest> requests{request(50, 1), request(50, 2)};
+  std::vector<SequenceId> ids;
+  for (EngineRequest& r : requests) {
+    r.group = 1;
+    ids.push_back(*engine->add(r));
+  }
+  answers.run(*engine);
+  for (std::size_t i = 0; i < ids.size(); ++i) EXPECT_EQ(answers.tokens[ids[i]], expected_answer(requests[i], 512));
+}
+
 TEST(Engine, RoutesOfEveryComputedTokenAreExportedInOrder) {
   FakeModel model;
   const auto engine = engine_for(model, limits(3, 70, 8, 300));  // cut into chunks
@@ -235,16 +292,7 @@ TEST(Engine, RoutesOfEveryComputedTokenAreExportedInOrder) {
   static_cast<void>(*engine->add(request(60, 21, 60)));
   static_cast<void>(*engine->add(request(60, 22, 60)));
   answers.run(*engine);
-  std::vector<TokenId> fed = exported.prompt;
-  fed.insert(fed.end(), answers.tokens[id].begin(), answers.tokens[id].end() - 1);
-  ASSERT_EQ(answers.routes[id].size(), fed.size() * 6);
-  for (std::size_t t = 0; t < fed.size(); ++t) {
-    const std::uint64_t state = FakeModel::state_after(std::span(fed).first(t + 1));
-    for (int layer = 0; layer < 2; ++layer)
-      for (int k = 0; k < 3; ++k)
-        ASSERT_EQ(answers.routes[id][t * 6 + static_cast<std::size_t>(layer * 3 + k)],
-                  FakeModel::route(state, layer, k));
-  }
+  expect_routes(answers.routes[id], exported, answers.tokens[id]);
 }
 
 // What a computation looks like must not depend on the batch: chunks end at multiples of 64 or at the prompt's end.
@@ -294,11 +342,15 @@ TEST(Engine, ABrokenModelEndsTheSequenceAndNotTheEngine) {
     LatentLayout latent_layout() const override { return {1, 64}; }
     int vocab_size() const override { return 4; }
     RouteShape route_shape() const override { return {}; }
-    Arithmetic arithmetic() const override { return Arithmetic::fast; }
+    const Compute& compute() const override { return compute_; }
     void reserve(int, int) override {}
     void forward(const ForwardBatch&, const LatentStore&, std::span<float> logits, RouteLog*) override {
       std::fill(logits.begin(), logits.end(), std::numeric_limits<float>::quiet_NaN());
     }
+
+   private:
+    ThreadPool pool_{1};
+    Compute compute_ = make_compute(pool_, Arithmetic::fast);
   } model;
   const auto engine = *Engine::create(model, limits());
   static_cast<void>(*engine->add({.prompt = {TokenId{1}}, .sampling = {}, .max_tokens = 5, .stop_tokens = {}}));

@@ -16,12 +16,12 @@ class FakeModel final : public ForwardModel {
  public:
   static constexpr int kVocab = 61;
 
-  explicit FakeModel(Arithmetic arithmetic = Arithmetic::fast) : arithmetic_(arithmetic) {}
+  explicit FakeModel(Arithmetic arithmetic = Arithmetic::fast) : compute_(make_compute(pool_, arithmetic)) {}
 
   LatentLayout latent_layout() const override { return {.layers = 2, .row_bytes = 64}; }
   int vocab_size() const override { return kVocab; }
   RouteShape route_shape() const override { return {.moe_layers = 2, .chosen = 3}; }
-  Arithmetic arithmetic() const override { return arithmetic_; }
+  const Compute& compute() const override { return compute_; }
   void reserve(int, int) override {}
 
   void forward(const ForwardBatch& batch, const LatentStore& store, std::span<float> logits,
@@ -87,7 +87,8 @@ class FakeModel final : public ForwardModel {
     return state;
   }
 
-  Arithmetic arithmetic_;
+  ThreadPool pool_{2};
+  Compute compute_;
   std::vector<std::uint64_t> states_;
 };
 
@@ -101,7 +102,7 @@ inline std::vector<TokenId> some_tokens(int count, std::uint64_t seed) {
 // What the engine must answer, from the definition alone.
 inline std::vector<TokenId> expected_answer(const EngineRequest& request, int context_tokens) {
   std::vector<TokenId> tokens = request.prompt, answer;
-  Sampler sampler(FakeModel::kVocab);
+  Sampler sampler(*kernels_for(best_isa()), FakeModel::kVocab);
   std::vector<float> logits(FakeModel::kVocab);
   while (static_cast<int>(tokens.size()) < context_tokens) {
     FakeModel::fill_logits(FakeModel::state_after(tokens), logits);

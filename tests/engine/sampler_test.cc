@@ -12,8 +12,12 @@
 namespace hadal {
 namespace {
 
+const KernelTable& kernels() {
+  return *kernels_for(best_isa());
+}
+
 std::map<int, double> frequencies(std::span<const float> logits, SamplingParams params, int draws = 20000) {
-  Sampler sampler(static_cast<int>(logits.size()));
+  Sampler sampler(kernels(), static_cast<int>(logits.size()));
   std::map<int, double> shares;
   for (int i = 0; i < draws; ++i)
     shares[index(*sampler.sample(logits, params, static_cast<std::uint64_t>(i)))] += 1.0 / draws;
@@ -23,7 +27,7 @@ std::map<int, double> frequencies(std::span<const float> logits, SamplingParams 
 const std::vector<float> kLogits{1.0f, 3.0f, 2.0f, -1.0f, 0.5f};
 
 TEST(Sampler, GreedyTakesTheGreatestAndTheLowerIdOfEqualOnes) {
-  Sampler sampler(4);
+  Sampler sampler(kernels(), 4);
   EXPECT_EQ(index(*sampler.sample(std::vector<float>{1, 5, 5, 2}, {}, 0)), 1);
   EXPECT_EQ(index(*greedy_token(std::vector<float>{-1, -1, -1, -1})), 0);
 }
@@ -87,7 +91,7 @@ TEST(Sampler, TopPOfALargeVocabularyIsThatOfAFullSort) {
 }
 
 TEST(Sampler, ADrawDependsOnSeedAndPositionOnly) {
-  Sampler one(5), other(5);
+  Sampler one(kernels(), 5), other(kernels(), 5);
   other.sample(kLogits, {.temperature = 2, .top_k = 2, .top_p = 0.5, .seed = 1}, 17);  // leaves nothing behind
   int differing = 0;
   for (std::uint64_t position = 0; position < 200; ++position) {
@@ -100,7 +104,7 @@ TEST(Sampler, ADrawDependsOnSeedAndPositionOnly) {
 
 TEST(Sampler, NumbersThatAreNoneAreNeverDrawn) {
   const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
-  Sampler sampler(3);
+  Sampler sampler(kernels(), 3);
   EXPECT_FALSE(sampler.sample(std::vector<float>{nan, nan, nan}, {.temperature = 1}, 0));
   for (std::uint64_t i = 0; i < 50; ++i) {
     EXPECT_EQ(index(*sampler.sample(std::vector<float>{nan, 1, -inf}, {.temperature = 1}, i)), 1);
