@@ -28,8 +28,9 @@ Result<std::vector<TrainingExample>> draw(const Mixture& mixture, std::size_t so
     ++state.passed_over;
   }
   return Error{ErrorKind::invalid,
-               fmt::format("source {}: expected examples of at most {} tokens, found none in {} tries", source,
-                           mixture.sequence_tokens, kMaxPassedOverInARow)};
+               fmt::format("source {}: expected examples whose steps are known and of at most {} tokens, found none in "
+                           "{} tries",
+                           mixture.sources[source]->name(), mixture.sequence_tokens, kMaxPassedOverInARow)};
 }
 
 }  // namespace

@@ -379,8 +379,10 @@ std::uint64_t permuted(std::uint64_t key, std::uint64_t size, std::uint64_t posi
   return x;
 }
 
-Result<std::unique_ptr<DataSource>> open_source(const SourceRecipe& recipe, std::uint64_t seed,
-                                                const QuestionFilter& held_out) {
+namespace {
+
+Result<std::unique_ptr<DataSource>> open_kind(const SourceRecipe& recipe, std::uint64_t seed,
+                                              const QuestionFilter& held_out) {
   std::error_code ignored;
   switch (recipe.kind) {
     case SourceKind::tasks:
@@ -402,6 +404,15 @@ Result<std::unique_ptr<DataSource>> open_source(const SourceRecipe& recipe, std:
   if (recipe.generator == "asked_sums")
     return std::unique_ptr<DataSource>(std::make_unique<AskedSumSource>(seed, held_out));
   return MadeTaskSource::open(recipe.generator, recipe.paths, seed, held_out);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DataSource>> open_source(const SourceRecipe& recipe, std::uint64_t seed,
+                                                const QuestionFilter& held_out) {
+  HADAL_ASSIGN(std::unique_ptr<DataSource> source, open_kind(recipe, seed, held_out));
+  if (source) source->name_ = recipe.name;
+  return source;
 }
 
 }  // namespace hadal

@@ -26,10 +26,17 @@ class DataSource {
   virtual Result<std::optional<TaskItem>> question(std::uint64_t n) const = 0;
   // How many items until it repeats; 0: never.
   virtual std::uint64_t size() const = 0;
+
+  const std::string& name() const { return name_; }
+
+ private:
+  friend Result<std::unique_ptr<DataSource>> open_source(const SourceRecipe& recipe, std::uint64_t seed,
+                                                         const QuestionFilter& held_out);
+  std::string name_;
 };
 
 // Null for a source that the recipe leaves out because its files are absent. Questions that `held_out` names are passed
-// over; it must outlive the source.
+// over (word problems keep to the training share of the split instead); it must outlive the source.
 Result<std::unique_ptr<DataSource>> open_source(const SourceRecipe& recipe, std::uint64_t seed,
                                                 const QuestionFilter& held_out);
 

@@ -3,24 +3,34 @@
 #include <numeric>
 
 #include "trainer/batch_stream.h"
-#include "trainer/tasks/task_item.h"
 
 namespace hadal {
+
+std::string held_out_name(const std::filesystem::path& file) {
+  const std::string name = file.filename().string();
+  return name.substr(0, name.find('.'));
+}
 
 Result<HeldOut> HeldOut::open(std::span<const std::filesystem::path> files, int items, int max_tokens,
                               const ExampleEncoder& encoder) {
   HeldOut held_out;
-  for (const std::filesystem::path& file : files) {
-    HADAL_ASSIGN(const std::vector<TaskItem> questions, read_task_file(file.string(), static_cast<std::size_t>(items)));
+  for (const std::filesystem::path& path : files) {
+    std::error_code none;
+    if (!std::filesystem::exists(path, none)) {
+      held_out.absent_.push_back(path);
+      continue;
+    }
+    HADAL_ASSIGN(std::vector<TaskItem> questions, read_task_file(path.string(), static_cast<std::size_t>(items)));
+    held_out.files_.push_back({held_out_name(path), std::move(questions)});
+    const File& file = held_out.files_.back();
     TrainingBatch batch;
-    for (const TaskItem& item : questions) {
+    for (const TaskItem& item : file.items) {
       const Result<WorkedExample> worked = work_out(item);
       if (!worked.ok()) continue;
       HADAL_ASSIGN(const TrainingExample example, encoder.encode(QuestionText{item.question, *worked}));
       if (static_cast<int>(example.tokens.size()) <= max_tokens) append_example(example, TrainOn::answers, batch);
     }
-    const std::string name = file.filename().string();
-    if (!batch.tokens.empty()) held_out.batches_[name.substr(0, name.find('.'))] = std::move(batch);
+    if (!batch.tokens.empty()) held_out.batches_[file.name] = std::move(batch);
   }
   return held_out;
 }

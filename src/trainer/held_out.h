@@ -1,6 +1,7 @@
-// Held-out loss: the mean negative log-likelihood of reasoning and answer over the first questions of some files.
+// Held-out questions: the first ones of some task files, and the mean negative log-likelihood of reasoning and answer
+// over them.
 //
-// It says whether learning goes on, not how many answers are right (`hadal eval` does). One thread at a time.
+// The loss says whether learning goes on, not how many answers are right. One thread at a time.
 #pragma once
 
 #include <filesystem>
@@ -11,20 +12,34 @@
 
 #include "base/result.h"
 #include "trainer/example.h"
+#include "trainer/tasks/task_item.h"
 #include "trainer/training_model.h"
 
 namespace hadal {
 
+// What a file is called in metrics and reports: its name up to the first point.
+std::string held_out_name(const std::filesystem::path& file);
+
 class HeldOut {
  public:
-  // `items` of each file; those longer than max_tokens are passed over.
+  struct File {
+    std::string name;
+    std::vector<TaskItem> items;
+  };
+
+  // `items` of each file that is there; of the loss those longer than max_tokens are left out.
   static Result<HeldOut> open(std::span<const std::filesystem::path> files, int items, int max_tokens,
                               const ExampleEncoder& encoder);
 
-  // Mean loss a target, by the file's name up to its first point.
+  const std::vector<File>& files() const { return files_; }
+  const std::vector<std::filesystem::path>& absent() const { return absent_; }
+
+  // Mean loss a target, by the file's name.
   std::map<std::string, double> losses(TrainingModel& model) const;
 
  private:
+  std::vector<File> files_;
+  std::vector<std::filesystem::path> absent_;
   std::map<std::string, TrainingBatch> batches_;
 };
 

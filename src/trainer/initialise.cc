@@ -6,6 +6,14 @@
 #include "base/rng.h"
 
 namespace hadal {
+namespace {
+
+bool is_bias(TensorRole role) {
+  return role == TensorRole::router_bias || role == TensorRole::q_bias || role == TensorRole::k_bias ||
+         role == TensorRole::v_bias;
+}
+
+}  // namespace
 
 void initialise(std::span<const ParameterSlot> slots, std::uint64_t seed, double std, ThreadPool& pool,
                 std::span<float> parameters) {
@@ -14,7 +22,7 @@ void initialise(std::span<const ParameterSlot> slots, std::uint64_t seed, double
     const auto values =
         parameters.subspan(static_cast<std::size_t>(slot.offset), static_cast<std::size_t>(slot.tensor.elements()));
     if (slot.tensor.shape.size() < 2) {
-      std::fill(values.begin(), values.end(), slot.tensor.role == TensorRole::router_bias ? 0.0f : 1.0f);
+      std::fill(values.begin(), values.end(), is_bias(slot.tensor.role) ? 0.0f : 1.0f);
       return;
     }
     Rng rng(seed ^ fnv1a(slot.tensor.name));

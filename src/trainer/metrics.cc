@@ -97,7 +97,7 @@ Result<MetricsLog> MetricsLog::open(const std::filesystem::path& path, std::int6
   if (last_step > 0) {
     HADAL_ASSIGN(const std::vector<StepMetrics> steps, read_metrics(path));
     for (const StepMetrics& step : steps)
-      if (step.step <= last_step) kept += line_of(step);
+      if (step.step < last_step || (step.step == last_step && step.is_a_step())) kept += line_of(step);
   }
   HADAL_RETURN_IF_ERROR(write_file_atomically(path, kept));
   MetricsLog log;

@@ -40,11 +40,15 @@ struct StepMetrics {
   double max_load = 0;                          // the worst layer's largest over its mean
   std::map<std::string, double> held_out = {};  // mean loss by file, on steps where it was measured
   std::optional<ReinforcementMetrics> reinforcement = std::nullopt;
+
+  // False: a measurement at the end of a stage.
+  bool is_a_step() const { return !reinforcement || reinforcement->groups_tried > 0; }
 };
 
 class MetricsLog {
  public:
-  // Keeps the lines of steps up to `last_step`; 0 starts anew.
+  // Keeps the lines of steps up to `last_step`, but for a measurement after it, which a resumed run makes again; 0
+  // starts anew.
   static Result<MetricsLog> open(const std::filesystem::path& path, std::int64_t last_step);
   Status append(const StepMetrics& metrics);
 

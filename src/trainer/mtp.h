@@ -20,6 +20,8 @@ class MtpLoss {
   // weight.
   double run(const PassContext& main, PackedParameters& parameters, LossHead& head, const TrainingBatch& batch,
              const float* final_TD, float weight, BalanceLoss& balance, float* d_final_TD, BackwardScratch& scratch);
+  // Of the last run, if it found something to predict.
+  bool ran() const { return !counted_.empty(); }
   const std::vector<std::int32_t>& first_slot_E() const { return block_.ffn.dispatch.first_slot_E; }
 
  private:

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "trainer/held_out.h"
 #include "trainer/recipe_table.h"
 #include "trainer/tasks/generators.h"
 #include "trainer/training_model.h"
@@ -99,25 +101,32 @@ Status parse_mixture(RecipeTable& table, const std::vector<SourceRecipe>& source
     stage.weights.assign(sources.size(), 1.0 / static_cast<double>(sources.size()));
   }
   stage.weights_at_end = stage.weights;
+  if (stage.samples()) return Done{};
   if (const toml::table* mixture = table.table("mixture_at_end")) {
     HADAL_ASSIGN(stage.weights_at_end, parse_weights(*mixture, table.subject() + ": mixture_at_end", sources));
   }
   return Done{};
 }
 
-GrpoRecipe parse_grpo(RecipeTable& table) {
+// What stages that sample answers have, and what only those have that learn from rewards or only the others.
+GrpoRecipe parse_sampling(RecipeTable& table, StageKind kind) {
   GrpoRecipe g;
   const auto count = [&](std::string_view key, int absent, int most) {
     return static_cast<int>(table.integer(key, absent, 1, most));
   };
   g.questions = count("questions", g.questions, 1 << 16);
   g.group = static_cast<int>(table.integer("group", g.group, 2, 1 << 12));
-  g.rounds = count("rounds", g.rounds, 100);
   g.answer_tokens = count("answer_tokens", g.answer_tokens, 1 << 20);
   g.sequences = count("sequences", g.sequences, 1024);
   g.sampling.temperature = table.number("sampling_temperature", g.sampling.temperature, 1e-3, 10);
   g.sampling.top_k = static_cast<int>(table.integer("top_k", 0, 0, 1 << 20));
   g.sampling.top_p = table.number("top_p", 1, 1e-3, 1);
+  g.adaptive = table.flag("adaptive", true);
+  if (kind == StageKind::rejection) {
+    g.keep = count("keep", g.keep, 1 << 12);
+    return g;
+  }
+  g.rounds = count("rounds", g.rounds, 100);
   g.updates = count("updates", g.updates, 1 << 10);
   g.policy.clip_low = table.number("clip_low", g.policy.clip_low, 0, 1);
   g.policy.clip_high = table.number("clip_high", g.policy.clip_high, 0, 1e6);
@@ -130,8 +139,6 @@ GrpoRecipe parse_grpo(RecipeTable& table) {
   g.rewards.language = table.number("reward_language", g.rewards.language, 0, 1e6);
   g.replay_routes = table.flag("replay_routes", true);
   g.replay_mask = table.flag("replay_mask", true);
-  g.adaptive = table.flag("adaptive", true);
-  g.keep = count("keep", g.keep, 1 << 12);
   return g;
 }
 
@@ -164,7 +171,7 @@ Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subj
   stage.kind = static_cast<StageKind>(kind);
   stage.name = table.text("name", std::string(kKinds[kind]));
   if (stage.samples())
-    stage.grpo = parse_grpo(table), stage.train_on = TrainOn::answers;
+    stage.grpo = parse_sampling(table, stage.kind), stage.train_on = TrainOn::answers;
   else
     stage.train_on = static_cast<TrainOn>(table.choice("train_on", kind, {"all", "answers"}));
   stage.steps = table.integer("steps", 0, 0, kMany);
@@ -176,14 +183,19 @@ Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subj
   stage.optimizer = parse_optimizer(table);
   stage.schedule = parse_schedule(table);
   stage.balance_rate = table.number("balance_rate", stage.balance_rate, 0, 1);
-  stage.sequence_balance_alpha = table.number("sequence_balance_alpha", stage.sequence_balance_alpha, 0, 10);
-  stage.mtp_weight = table.number("mtp_weight", 0, 0, 10);
+  if (stage.kind != StageKind::grpo) {
+    stage.sequence_balance_alpha = table.number("sequence_balance_alpha", stage.sequence_balance_alpha, 0, 10);
+    stage.mtp_weight = table.number("mtp_weight", 0, 0, 10);
+  }
   const Status mixture = parse_mixture(table, sources, stage);
   HADAL_RETURN_IF_ERROR(table.finish());
   HADAL_RETURN_IF_ERROR(mixture);
   if (stage.samples()) HADAL_RETURN_IF_ERROR(check_questions(table, sources, stage));
   if (stage.steps == 0 && stage.tokens == 0 && stage.minutes == 0)
     return Error{ErrorKind::invalid, subject + ": expected steps, tokens or minutes, found none"};
+  if (stage.kind == StageKind::grpo && stage.steps == 0 && stage.minutes == 0)
+    return Error{ErrorKind::invalid,
+                 subject + ": expected steps or minutes (a step may learn from no token), found none"};
   return stage;
 }
 
@@ -247,6 +259,12 @@ Status parse_run(RecipeTable& table, const std::filesystem::path& folder, Recipe
   if (table.has("start")) recipe.start = (folder / table.text("start", std::nullopt)).lexically_normal();
   if (table.has("held_out")) recipe.held_out = (folder / table.text("held_out", std::nullopt)).lexically_normal();
   recipe.eval_paths = paths_of(table, "eval_paths", folder);
+  std::set<std::string> names;
+  for (const std::filesystem::path& file : recipe.eval_paths)
+    if (!names.insert(held_out_name(file)).second)
+      table.fail_with({ErrorKind::invalid, fmt::format("{}: eval_paths: expected files whose names differ before the "
+                                                       "first point, found {} twice",
+                                                       table.subject(), held_out_name(file))});
   recipe.eval_every = static_cast<int>(table.integer("eval_every", 0, 0, 1 << 30));
   recipe.eval_items = static_cast<int>(table.integer("eval_items", recipe.eval_items, 1, 1 << 20));
   recipe.watts = table.number("watts", 0, 0, 1e9);

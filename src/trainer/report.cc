@@ -190,7 +190,8 @@ std::string report_html(const Recipe& recipe, const ModelConfig& config, const s
       {"largest over mean expert load, worst layer", [](const StepMetrics& m) { return m.max_load; }},
       {"tokens a second", [](const StepMetrics& m) { return m.tokens_per_second; }},
       {"GFLOP/s", [](const StepMetrics& m) { return m.gflops; }}};
-  for (const auto& [title, value] : curves) html += curve(title, steps, value);
+  for (const auto& [title, value] : curves)
+    html += curve(title, steps, [&value](const StepMetrics& m) { return m.is_a_step() ? value(m) : NAN; });
   const std::vector<CurvePoint> held_out = points_of(steps, mean_held_out);
   if (!held_out.empty()) html += curve_svg("held-out loss a token, mean over files", held_out);
   return html + held_out_table(steps) + reinforcement_part(steps) + answers_part(before, after) + "</body></html>\n";
@@ -207,9 +208,8 @@ std::string report_svg(const Recipe& recipe, const std::vector<StepMetrics>& ste
     if (!chart.points.empty()) charts.push_back(std::move(chart));
   };
   const auto of_answers = [](double ReinforcementMetrics::*member) {
-    return [member](const StepMetrics& m) {
-      return m.reinforcement && m.reinforcement->groups_tried > 0 ? (*m.reinforcement).*member : NAN;
-    };
+    return
+        [member](const StepMetrics& m) { return m.reinforcement && m.is_a_step() ? (*m.reinforcement).*member : NAN; };
   };
   add("held-out questions answered right, %", mean_accuracy);
   add("sampled answers that are right, share (sources change)", of_answers(&ReinforcementMetrics::accuracy));

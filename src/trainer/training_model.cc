@@ -177,7 +177,7 @@ void TrainingModel::Impl::embedding_backward(const TrainingBatch& batch) {
   });
 }
 
-StepResult TrainingModel::forward_backward(const TrainingBatch& batch, const TrainingLosses& losses, float scale) {
+StepResult TrainingModel::forward_backward(const TrainingBatch& batch, const TrainingLosses& losses) {
   Impl& m = *impl_;
   const int rows = static_cast<int>(batch.tokens.size()), d = m.config.hidden_size;
   m.forward(batch);
@@ -191,7 +191,7 @@ StepResult TrainingModel::forward_backward(const TrainingBatch& batch, const Tra
                            {.rows_TD = m.final_TD.data(),
                             .rows = m.counted_rows,
                             .targets = m.counted_targets,
-                            .factor = losses.slope ? scale : scale / static_cast<float>(counted),
+                            .factor = losses.slope ? 1.0f : 1.0f / static_cast<float>(counted),
                             .d_rows_TD = d_final,
                             .nll = {},
                             .temperature = batch.temperature,
@@ -199,11 +199,11 @@ StepResult TrainingModel::forward_backward(const TrainingBatch& batch, const Tra
                             .kept_ends = batch.kept_ends,
                             .slope = losses.slope ? &losses.slope : nullptr}) /
                 counted;
-  BalanceLoss balance{.alpha = losses.sequence_balance_alpha * static_cast<double>(scale), .value = 0};
+  BalanceLoss balance{.alpha = losses.sequence_balance_alpha, .value = 0};
   if (losses.mtp_weight > 0) {
     HADAL_CHECK(m.packed.mtp != nullptr);
     result.mtp_loss = m.mtp.run(m.pass(), m.packed, m.head, batch, m.final_TD.data(),
-                                static_cast<float>(losses.mtp_weight) * scale, balance, d_final, m.scratch);
+                                static_cast<float>(losses.mtp_weight), balance, d_final, m.scratch);
   }
   float* d_x = m.d_x_TD.ensure(size(rows, d));
   norm_rows_backward(m.compute,
@@ -212,13 +212,18 @@ StepResult TrainingModel::forward_backward(const TrainingBatch& batch, const Tra
                      m.scratch.norm_partials);
   m.backward(d_x, balance);
   m.embedding_backward(batch);
-  result.balance_loss = scale != 0 ? balance.value / static_cast<double>(scale) : 0;
+  result.balance_loss = balance.value;
   const auto add_load = [&](const std::vector<std::int32_t>& first) {
     for (std::size_t e = 0; e + 1 < first.size(); ++e) result.expert_load.push_back(first[e + 1] - first[e]);
   };
   for (std::size_t layer = 0; layer < m.activations.size(); ++layer)
     if (m.packed.weights.blocks[layer].moe) add_load(m.activations[layer].ffn.dispatch.first_slot_E);
-  if (losses.mtp_weight > 0 && m.packed.mtp->block.moe) add_load(m.mtp.first_slot_E());
+  if (m.packed.mtp && m.packed.mtp->block.moe) {
+    if (losses.mtp_weight > 0 && m.mtp.ran())
+      add_load(m.mtp.first_slot_E());
+    else
+      result.expert_load.resize(result.expert_load.size() + m.packed.mtp->block.experts.size(), 0);
+  }
   return result;
 }
 

@@ -56,7 +56,7 @@ struct StepResult {
   double balance_loss = 0, mtp_loss = 0;
   std::int64_t counted_targets = 0;
   std::vector<std::int64_t>
-      expert_load;  // [moe layers, E] tokens that chose each expert; the MTP block last, if it ran
+      expert_load;  // [moe layers, E] tokens that chose each expert; the MTP block last, zeros if it did not run
 };
 
 // Gradients are written for whole latent attention, for grouped queries without norms of heads, and at most one MTP
@@ -65,7 +65,7 @@ Status check_trainable(const ModelConfig& config, std::string_view subject);
 
 class TrainingModel {
  public:
-  // Parameters start at zero; see initialise() of trainer/initialise.h and load_parameters() below.
+  // Parameters start at zero; see trainer/initialise.h, and load_parameters() of trainer/training_state.h.
   static Result<std::unique_ptr<TrainingModel>> create(const ModelConfig& config, const Compute& compute);
   ~TrainingModel();
 
@@ -80,9 +80,9 @@ class TrainingModel {
   // To be called after parameters() were written: packs them for the kernels.
   void parameters_changed();
 
-  // gradients() += d(loss)/d(parameters), loss = mean cross-entropy of the batch (+ the losses asked for), scaled by
-  // `scale` (for accumulation over several batches). The router's choice of experts is a constant of the step.
-  StepResult forward_backward(const TrainingBatch& batch, const TrainingLosses& losses, float scale = 1.0f);
+  // gradients() += d(loss)/d(parameters), loss = mean cross-entropy of the batch (+ the losses asked for). The router's
+  // choice of experts is a constant of the step.
+  StepResult forward_backward(const TrainingBatch& batch, const TrainingLosses& losses);
 
   // Forward only: the negative log-likelihood of every target row ([T], 0 where target is -1).
   std::vector<float> negative_log_likelihoods(const TrainingBatch& batch);

@@ -66,6 +66,8 @@ class TrainingRun {
     if (options_.dry_run) return dry_run();
     HADAL_ASSIGN(MetricsLog log, MetricsLog::open(recipe_.work / "metrics.jsonl", counters_.step));
     log_ = std::make_unique<MetricsLog>(std::move(log));
+    HADAL_ASSIGN(const std::vector<StepMetrics> earlier, read_metrics(recipe_.work / "metrics.jsonl"));
+    for (const StepMetrics& m : earlier) take_loss(m);
     for (; counters_.stage < static_cast<int>(recipe_.stages.size()); next_stage())
       HADAL_RETURN_IF_ERROR(run_stage(recipe_.stages[static_cast<std::size_t>(counters_.stage)]));
     return finish();
@@ -89,6 +91,10 @@ class TrainingRun {
           ErrorKind::invalid,
           fmt::format("{}: expected no checkpoints of an earlier run, found {}: go on with --resume, or remove it",
                       recipe_.work.string(), checkpoints.back().filename().string())};
+    if (checkpoints.empty()) {  // of a run that never came to one
+      std::error_code none;
+      std::filesystem::remove_all(answers_folder(), none);
+    }
     return Done{};
   }
 
@@ -133,6 +139,8 @@ class TrainingRun {
     int longest = 0;
     for (const StageRecipe& stage : recipe_.stages) longest = std::max(longest, stage.sequence_tokens);
     HADAL_ASSIGN(held_out_, HeldOut::open(recipe_.eval_paths, recipe_.eval_items, longest, *encoder_));
+    for (const std::filesystem::path& file : held_out_.absent())
+      say(fmt::format("held-out questions {}: left out, the file is absent", file.string()));
     return Done{};
   }
 
@@ -162,6 +170,7 @@ class TrainingRun {
       HADAL_ASSIGN(LoadedState state,
                    read_training_state(checkpoints.back(), static_cast<std::int64_t>(model_->parameters().size()),
                                        fingerprint_));
+      HADAL_RETURN_IF_ERROR(check_counters(state.counters, checkpoints.back()));
       std::copy(state.parameters.begin(), state.parameters.end(), model_->parameters().begin());
       counters_ = std::move(state.counters);
       restored_ = std::make_unique<OptimizerState>(std::move(state.optimizer));
@@ -176,6 +185,18 @@ class TrainingRun {
     model_->parameters_changed();
     return Done{};
   }
+
+  // Sources may be added behind those that a checkpoint knows, none taken away.
+  Status check_counters(const RunCounters& c, const std::filesystem::path& checkpoint) const {
+    const std::size_t known = std::max(c.batches.drawn.size(), c.curriculum.drawn.size());
+    if (known <= recipe_.sources.size() && c.kept.drawn.size() <= 1 && c.stage >= 0) return Done{};
+    return Error{
+        ErrorKind::invalid,
+        fmt::format("{}: expected a run of at most {} sources, as the recipe has, found {} of them at stage {}",
+                    checkpoint.string(), recipe_.sources.size(), known, c.stage)};
+  }
+
+  std::filesystem::path answers_folder() const { return recipe_.work / "answers"; }
 
   double sum_present(const std::vector<double>& weights) const {
     double sum = 0;
@@ -234,8 +255,10 @@ class TrainingRun {
     std::unique_ptr<ReinforcementStage> reinforcement;
     if (stage.kind == StageKind::grpo) {
       HADAL_ASSIGN(reinforcement, open_reinforcement(stage));
+      reference_ = {};
     } else if (stage.kind == StageKind::rejection) {
-      HADAL_RETURN_IF_ERROR(open_kept(stage));
+      const Status opened = open_kept(stage, optimizer);
+      if (!opened.ok()) return opened.error().kind == ErrorKind::cancelled ? stopped() : opened;
       stream = std::make_unique<BatchStream>(mixture_of_kept(stage), counters_.kept);
     } else {
       stream = std::make_unique<BatchStream>(mixture_of(stage), counters_.batches);
@@ -254,14 +277,24 @@ class TrainingRun {
         HADAL_RETURN_IF_ERROR(save(optimizer.state(), reference_of(reinforcement)));
         since_checkpoint.restart();
       }
-      if (stop)
-        return Error{ErrorKind::cancelled,
-                     fmt::format("stopped at step {}: saved in {}; go on with --resume", counters_.step,
-                                 checkpoint_path(recipe_.work, counters_.step).string())};
+      if (stop) return stopped();
     }
-    if (reinforcement) HADAL_RETURN_IF_ERROR(log_answers(stage, *reinforcement));
     restored_ = std::make_unique<OptimizerState>(optimizer.state());
-    return save(*restored_, reference_of(reinforcement));
+    HADAL_RETURN_IF_ERROR(save(*restored_, reference_of(reinforcement)));
+    if (stream && counters_.batches.passed_over > 0)
+      say(fmt::format(
+          "stage {}: {} items passed over so far: held out, longer than sequence_tokens, or of unknown steps",
+          stage.name, counters_.batches.passed_over));
+    if (!reinforcement) return Done{};
+    const Status measured = log_answers(stage, *reinforcement);
+    return !measured.ok() && measured.error().kind == ErrorKind::cancelled ? stopped() : measured;
+  }
+  Error stopped() const {
+    const auto checkpoints = list_checkpoints(recipe_.work);
+    const std::string saved = checkpoints.empty()
+                                  ? "nothing saved yet"
+                                  : fmt::format("saved in {}; go on with --resume", checkpoints.back().string());
+    return {ErrorKind::cancelled, fmt::format("stopped at step {}: {}", counters_.step, saved)};
   }
   static std::span<const float> reference_of(const std::unique_ptr<ReinforcementStage>& stage) {
     return stage ? stage->reference() : std::span<const float>();
@@ -276,7 +309,7 @@ class TrainingRun {
     const double norm = optimizer.gradient_norm(model_->gradients());
     if (!std::isfinite(result.loss) || !std::isfinite(norm)) return not_finite(result.loss);
     // The first step has done nothing yet, but a rate of zero would waste it: the share is taken at its middle.
-    const double factor = learning_rate_factor(stage.schedule, share + half_step(stage, batch));
+    const double factor = learning_rate_factor(stage.schedule, share + half_step(stage, batch.tokens.size()));
     optimizer.step(stage.optimizer, factor, norm, model_->parameters(), model_->gradients());
     update_router_bias(model_->slots(), result.expert_load, stage.balance_rate, model_->parameters());
     model_->parameters_changed();
@@ -329,11 +362,13 @@ class TrainingRun {
                                       reference_);
   }
 
-  // The answers that a stage of rejection sampling is fine-tuned on: a file of conversations, made once.
-  Status open_kept(const StageRecipe& stage) {
+  // The answers that a stage of rejection sampling is fine-tuned on: a file of conversations, made once: a checkpoint
+  // follows.
+  Status open_kept(const StageRecipe& stage, const Optimizer& optimizer) {
     const std::filesystem::path file = recipe_.work / (stage.name + ".jsonl");
     std::error_code none;
-    if (counters_.stage_steps == 0 || !std::filesystem::exists(file, none)) {
+    if (counters_.kept.drawn.empty() || !std::filesystem::exists(file, none)) {
+      const Stopwatch watch;
       HADAL_ASSIGN(const auto reinforcement, open_reinforcement(stage));
       Progress bar(options_.progress, stage.name + ": answers", static_cast<std::uint64_t>(stage.grpo.questions));
       HADAL_ASSIGN(const std::vector<ReinforcementStage::Kept> kept,
@@ -355,6 +390,9 @@ class TrainingRun {
       HADAL_RETURN_IF_ERROR(write_file_atomically(file, lines));
       say(fmt::format("stage {}: {} right answers to {} questions in {}", stage.name, kept.size(), stage.grpo.questions,
                       file.string()));
+      counters_.seconds += watch.elapsed().count();
+      counters_.kept = {.drawn = {0}, .unpaid_tokens = {0}};
+      HADAL_RETURN_IF_ERROR(save(optimizer.state(), {}));
     }
     SourceRecipe source;
     source.name = stage.name;
@@ -375,8 +413,7 @@ class TrainingRun {
   Status reinforce_step(const StageRecipe& stage, Optimizer& optimizer, ReinforcementStage& reinforcement,
                         Stopwatch& watch, Progress& progress) {
     const double share = share_done(stage, counters_);
-    const double factor =
-        learning_rate_factor(stage.schedule, share + 0.5 / std::max<double>(1, static_cast<double>(stage.steps)));
+    const double factor = learning_rate_factor(stage.schedule, share + half_step(stage, 0));
     const auto check = [&](double loss, double norm) -> Status {
       if (!std::isfinite(loss) || !std::isfinite(norm)) return not_finite(loss);
       return Done{};
@@ -400,33 +437,36 @@ class TrainingRun {
     return record_step(stage, step.tokens, m.reinforcement->answer_tokens, m, watch, progress);
   }
 
-  // Greedy answers to the first questions of each held-out file; they are written down for the report.
+  // Greedy answers to the held-out questions of all files at once; they are written down for the report.
   Result<std::map<std::string, double>> measure_answers(ReinforcementStage& reinforcement) {
-    std::map<std::string, double> accuracy;
-    std::string lines;
-    for (const std::filesystem::path& file : recipe_.eval_paths) {
-      HADAL_ASSIGN(const std::vector<TaskItem> items,
-                   read_task_file(file.string(), static_cast<std::size_t>(recipe_.eval_items)));
-      HADAL_ASSIGN(const std::vector<ReinforcementStage::Answered> answered, reinforcement.answers(items));
-      double right = 0;
-      for (const ReinforcementStage::Answered& a : answered) {
-        right += a.right;
-        lines += Json{{"task", a.item->task},
-                      {"question", a.item->question},
-                      {"reasoning", a.text.reasoning},
-                      {"answer", a.text.answer},
-                      {"right", a.right}}
-                     .dump(-1, ' ', false, Json::error_handler_t::replace) +
-                 "\n";
+    std::vector<TaskItem> items;
+    std::vector<std::string_view> names;  // of their files
+    for (const HeldOut::File& file : held_out_.files())
+      for (const TaskItem& item : file.items) {
+        items.push_back(item);
+        names.push_back(file.name);
       }
-      const std::string name = file.filename().string();
-      if (!answered.empty()) accuracy[name.substr(0, name.find('.'))] = right / static_cast<double>(answered.size());
+    HADAL_ASSIGN(const std::vector<ReinforcementStage::Answered> answered, reinforcement.answers(items));
+    std::map<std::string, double> right, asked;
+    std::string lines;
+    for (const ReinforcementStage::Answered& a : answered) {
+      const std::string name(names[a.item]);
+      right[name] += a.right;
+      asked[name] += 1;
+      lines += Json{{"task", items[a.item].task},
+                    {"question", items[a.item].question},
+                    {"reasoning", a.text.reasoning},
+                    {"answer", a.text.answer},
+                    {"right", a.right}}
+                   .dump(-1, ' ', false, Json::error_handler_t::replace) +
+               "\n";
     }
+    for (auto& [name, count] : right) count /= asked[name];
     std::error_code error;
-    std::filesystem::create_directories(recipe_.work / "answers", error);
+    std::filesystem::create_directories(answers_folder(), error);
     HADAL_RETURN_IF_ERROR(
-        write_file_atomically(recipe_.work / "answers" / fmt::format("step-{:09}.jsonl", counters_.step), lines));
-    return accuracy;
+        write_file_atomically(answers_folder() / fmt::format("step-{:09}.jsonl", counters_.step), lines));
+    return right;
   }
 
   // At the end of a stage: a line of metrics that has no step of its own.
@@ -440,14 +480,19 @@ class TrainingRun {
     return log_->append(m);
   }
 
-  static double half_step(const StageRecipe& stage, const TrainingBatch& batch) {
-    if (stage.tokens > 0) return 0.5 * static_cast<double>(batch.tokens.size()) / static_cast<double>(stage.tokens);
+  // Half of a step's share of the stage; `tokens` 0: not known before.
+  static double half_step(const StageRecipe& stage, std::size_t tokens) {
+    if (stage.tokens > 0 && tokens > 0) return 0.5 * static_cast<double>(tokens) / static_cast<double>(stage.tokens);
     return stage.steps > 0 ? 0.5 / static_cast<double>(stage.steps) : 1e-4;
   }
 
-  void show(const StageRecipe& stage, const StepMetrics& m, Progress& progress) {
-    smooth_loss_ = smooth_loss_ == 0 ? m.loss : 0.95 * smooth_loss_ + 0.05 * m.loss;
+  void take_loss(const StepMetrics& m) {
+    if (m.is_a_step()) smooth_loss_ = smooth_loss_ == 0 ? m.loss : 0.95 * smooth_loss_ + 0.05 * m.loss;
     if (!m.held_out.empty()) held_out_loss_ = mean_of(m.held_out);
+  }
+
+  void show(const StageRecipe& stage, const StepMetrics& m, Progress& progress) {
+    take_loss(m);
     std::string note = fmt::format("step {}  loss {:.4f}", m.step, smooth_loss_);
     if (held_out_loss_ > 0) note += fmt::format("  held out {:.4f}", held_out_loss_);
     note += fmt::format("  {:.0f} tokens/s  {:.0f} GFLOP/s", m.tokens_per_second, m.gflops);

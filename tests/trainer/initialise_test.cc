@@ -17,10 +17,11 @@ ParameterSlot slot(std::string name, TensorRole role, std::vector<std::int64_t> 
 }
 
 TEST(Initialise, MatricesAreNormalNormsOneBiasesZero) {
-  const std::vector<ParameterSlot> slots{slot("w", TensorRole::q_proj, {100, 200}, 0),
-                                         slot("n", TensorRole::final_norm, {10}, 20000),
-                                         slot("b", TensorRole::router_bias, {10}, 20010)};
-  std::vector<float> p(20020, -5.0f);
+  const std::vector<ParameterSlot> slots{
+      slot("w", TensorRole::q_proj, {100, 200}, 0), slot("n", TensorRole::final_norm, {10}, 20000),
+      slot("b", TensorRole::router_bias, {10}, 20010), slot("q", TensorRole::q_bias, {5}, 20020),
+      slot("v", TensorRole::v_bias, {5}, 20025)};
+  std::vector<float> p(20030, -5.0f);
   ThreadPool pool(2);
   initialise(slots, 1, 0.02, pool, p);
   double sum = 0, squares = 0;
@@ -33,7 +34,7 @@ TEST(Initialise, MatricesAreNormalNormsOneBiasesZero) {
   // Cutting a normal at three deviations takes 0.67 % of its deviation; five standard errors are 2.5 %.
   EXPECT_NEAR(std::sqrt(squares / 20000), 0.02, 0.0006);
   for (std::size_t i = 20000; i < 20010; ++i) EXPECT_EQ(p[i], 1.0f);
-  for (std::size_t i = 20010; i < 20020; ++i) EXPECT_EQ(p[i], 0.0f);
+  for (std::size_t i = 20010; i < 20030; ++i) EXPECT_EQ(p[i], 0.0f);
 }
 
 TEST(Initialise, ATensorsValuesDependOnItsNameAndTheSeedAlone) {

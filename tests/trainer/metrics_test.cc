@@ -103,6 +103,29 @@ TEST(Report, CurvesPassOverWhatIsNotFinite) {
   EXPECT_EQ(report_html(recipe, *config, {}).find("Reinforcement"), std::string::npos);
 }
 
+// What is measured after the last step of a stage has no step of its own: a resumed run measures again.
+TEST(MetricsLog, AMeasurementAfterTheLastStepIsMadeAgain) {
+  TemporaryFolder folder;
+  const auto path = folder.path() / "metrics.jsonl";
+  {
+    auto log = MetricsLog::open(path, 0);
+    ASSERT_TRUE(log.ok());
+    for (const std::int64_t step : {1, 2}) {
+      StepMetrics m{.step = step, .tokens = 10, .stage = "grpo", .loss = 0.5};
+      m.reinforcement.emplace().groups_tried = 3;
+      ASSERT_TRUE(log->append(m).ok());
+      m.reinforcement->groups_tried = 0;
+      EXPECT_FALSE(m.is_a_step());
+      ASSERT_TRUE(log->append(m).ok());
+    }
+  }
+  ASSERT_TRUE(MetricsLog::open(path, 2).ok());
+  const auto steps = read_metrics(path);
+  ASSERT_TRUE(steps.ok());
+  ASSERT_EQ(steps->size(), 3u);  // the one after step 1 stays
+  EXPECT_TRUE(steps->back().is_a_step());
+}
+
 // A step of reinforcement is read back as it was written, and the report shows what it changed.
 TEST(Report, ShowsWhatReinforcementChanged) {
   TemporaryFolder folder;

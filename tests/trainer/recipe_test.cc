@@ -110,6 +110,9 @@ struct Wrong {
 };
 
 TEST(Recipe, WhatIsWrongIsNamed) {
+  constexpr const char* kStageKeys =
+      "kind = \"sft\"\ntokens = 1000\nbatch_tokens = 256\nsequence_tokens = 128\noptimizer = \"muon\"\n"
+      "mixture = { drills = 3, files = 1 }";
   const Wrong cases[] = {
       {"init_std", "initial_std", {"tiny.toml", "initial_std", "line 5", "expected"}},
       {"output = \"out\"", "", {"tiny.toml", "output", "a string", "nothing"}},
@@ -133,6 +136,14 @@ TEST(Recipe, WhatIsWrongIsNamed) {
       {"name = \"files\"", "name = \"drills\"", {"source", "different names", "drills"}},
       {"kind = \"sft\"", "kind = \"dream\"", {"stage[0]", "kind", "pretrain", "dream"}},
       {"tokens = 1000", "", {"stage[0]", "steps, tokens or minutes", "none"}},
+      {kStageKeys, "kind = \"grpo\"\ntokens = 1000", {"stage[0]", "steps or minutes", "none"}},
+      {kStageKeys, "kind = \"grpo\"\nsteps = 1\nmtp_weight = 0.1", {"stage[0]", "mtp_weight"}},
+      {kStageKeys, "kind = \"grpo\"\nsteps = 1\nmixture_at_end = { files = 1 }", {"stage[0]", "mixture_at_end"}},
+      {kStageKeys, "kind = \"rejection\"\nsteps = 1\nclip_low = 0.1", {"stage[0]", "clip_low"}},
+      {kStageKeys, "kind = \"grpo\"\nsteps = 1\nkeep = 2", {"stage[0]", "keep"}},
+      {"init_std = 0.05",
+       "eval_paths = [\"a/gcd.dev.jsonl\", \"b/gcd.jsonl\"]",
+       {"eval_paths", "names differ", "gcd twice"}},
       {"sequence_tokens = 128", "sequence_tokens = 1000", {"sequence_tokens", "256", "1000"}},
       {"files = 1", "letters = 1", {"mixture", "letters", "files"}},
       {"drills = 3, files = 1", "drills = 0", {"mixture", "positive", "none"}},

@@ -29,6 +29,7 @@ TEST(ReadAnswer, OtherFormsAreNotInForm) {
   EXPECT_EQ(read("2\n</think>\n\n5").answer, "5");
   EXPECT_FALSE(read("2\n</think>\n\n</think>5<｜end▁of▁sentence｜>").in_form);  // twice
   EXPECT_FALSE(read("2\n</think>\n\n \n<｜end▁of▁sentence｜>").in_form);        // no answer
+  EXPECT_FALSE(read("\n</think>\n\n5<｜end▁of▁sentence｜>").in_form);           // no thought
   EXPECT_FALSE(read("").in_form);
 }
 

@@ -210,6 +210,42 @@ TEST(TrainingRun, AnotherModelsCheckpointIsRefused) {
       << resumed.error().message;
 }
 
+TEST(TrainingRun, ACheckpointOfMoreSourcesIsRefused) {
+  TemporaryFolder folder;
+  ASSERT_TRUE(run_training(tiny(folder.path(), "", "steps = 1\n"), options_of(false)).ok());
+  Recipe fewer = tiny(folder.path(), "", "steps = 2\n");
+  fewer.sources.pop_back();
+  fewer.stages[0].weights = fewer.stages[0].weights_at_end = {1.0};
+  const auto resumed = run_training(fewer, options_of(true));
+  ASSERT_FALSE(resumed.ok());
+  EXPECT_NE(resumed.error().message.find("expected a run of at most 1 sources, as the recipe has, found 2"),
+            std::string::npos)
+      << resumed.error().message;
+}
+
+TEST(TrainingRun, HeldOutFilesThatAreAbsentAreLeftOut) {
+  TemporaryFolder folder;
+  const Recipe recipe = tiny(folder.path(), "eval_paths = \"none.jsonl\"\neval_every = 1\n", "steps = 1\n");
+  TrainingOptions options = options_of(false);
+  std::string said;
+  options.say = [&](std::string_view line) { said += line; };
+  ASSERT_TRUE(run_training(recipe, options).ok());
+  EXPECT_NE(said.find("none.jsonl: left out, the file is absent"), std::string::npos) << said;
+}
+
+// The layer that predicts the token after the next keeps what it has where its loss is not asked for.
+TEST(TrainingRun, AModelWithAnMtpLayerTrainsWithoutItsLoss) {
+  TemporaryFolder folder;
+  for (const char* weight : {"0.0", "0.3"}) {
+    std::string text = tiny_recipe("", std::string("steps = 1\nmtp_weight = ") + weight + "\n");
+    text.replace(text.find("hidden_size = 32"), 16, "hidden_size = 32\nnum_nextn_predict_layers = 1");
+    const auto recipe = parse_recipe(text, folder.path() / weight / "tiny.toml");
+    ASSERT_TRUE(recipe.ok()) << recipe.error().message;
+    const auto run = run_training(*recipe, options_of(false));
+    EXPECT_TRUE(run.ok()) << run.error().message;
+  }
+}
+
 TEST(TrainingRun, DivergenceStopsWithTheStepAndKeepsTheLastGoodCheckpoint) {
   TemporaryFolder folder;
   // Decay of rate * 10 * 10 = -99 a step: weights pass float32's range within twenty steps.

@@ -76,7 +76,7 @@ Result<AskedQuestion> QuestionPool::next(CurriculumState& state) const {
   }
   return Error{ErrorKind::invalid,
                fmt::format("source {}: expected questions of at most {} tokens that can be judged, found none in {}",
-                           question.source, max_prompt_tokens_, kMostPassedOver)};
+                           sources_[question.source]->name(), max_prompt_tokens_, kMostPassedOver)};
 }
 
 void QuestionPool::record(const AskedQuestion& question, double share_right, CurriculumState& state) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <set>
 
@@ -20,6 +21,12 @@ struct ReinforcementStage::Group {
   std::vector<Rollout> rollouts;
   std::vector<double> rewards;
   std::vector<bool> right;
+};
+
+// Of all answers of some rounds.
+struct ReinforcementStage::Judged {
+  ReinforcementMetrics sums;
+  std::map<std::size_t, std::pair<double, double>> by_source;  // right, answers
 };
 
 // One answer to learn from.
@@ -148,7 +155,7 @@ Result<std::unique_ptr<ReinforcementStage>> ReinforcementStage::create(Reinforce
                                                                        std::span<const float> reference) {
   HADAL_ASSIGN(const AnswerTokens tokens, AnswerTokens::find(setting.encoder.tokenizer()));
   std::unique_ptr<ReinforcementStage> stage(new ReinforcementStage(std::move(setting), tokens));
-  if (stage->setting_.stage.grpo.policy.kl_weight > 0) {
+  if (stage->setting_.stage.kind == StageKind::grpo && stage->setting_.stage.grpo.policy.kl_weight > 0) {
     HADAL_ASSIGN(stage->reference_, TrainingModel::create(stage->setting_.model.config(), stage->setting_.compute));
     const std::span<const float> from = reference.empty() ? stage->setting_.model.parameters() : reference;
     HADAL_CHECK(from.size() == stage->reference_->parameters().size());
@@ -179,9 +186,9 @@ void ReinforcementStage::refresh_reference() {
 // One round: `questions` groups of answers, judged.
 Result<std::vector<ReinforcementStage::Group>> ReinforcementStage::ask_round(std::size_t questions,
                                                                              RolloutEngine& engine,
-                                                                             CurriculumState& state,
-                                                                             ReinforcementMetrics& metrics) {
+                                                                             CurriculumState& state, Judged& judged) {
   const GrpoRecipe& grpo = setting_.stage.grpo;
+  ReinforcementMetrics& metrics = judged.sums;
   std::vector<Group> groups(questions);
   std::vector<RolloutRequest> requests;
   for (Group& group : groups) {
@@ -195,7 +202,6 @@ Result<std::vector<ReinforcementStage::Group>> ReinforcementStage::ask_round(std
     }
   }
   HADAL_ASSIGN(std::vector<Rollout> rollouts, engine.run(requests, tokens_.end, setting_.cancel));
-  std::map<std::string, std::pair<double, double>> by_source;  // right, answers
   for (std::size_t g = 0; g < groups.size(); ++g) {
     Group& group = groups[g];
     double right = 0;
@@ -216,11 +222,10 @@ Result<std::vector<ReinforcementStage::Group>> ReinforcementStage::ask_round(std
       group.rollouts.push_back(std::move(rollout));
     }
     QuestionPool::record(group.question, right / grpo.group, state);
-    auto& sums = by_source[setting_.source_recipes[group.question.source].name];
-    sums.first += right;
-    sums.second += grpo.group;
+    auto& [right_of_source, answers_of_source] = judged.by_source[group.question.source];
+    right_of_source += right;
+    answers_of_source += grpo.group;
   }
-  for (const auto& [name, sums] : by_source) metrics.accuracy_by_source[name] = sums.first / sums.second;
   return groups;
 }
 
@@ -230,15 +235,19 @@ Result<std::vector<ReinforcementStage::Group>> ReinforcementStage::ask(Curriculu
   const Stopwatch watch;
   HADAL_ASSIGN(const std::unique_ptr<RolloutEngine> engine,
                RolloutEngine::create(setting_.model, setting_.compute, grpo.sequences, setting_.stage.sequence_tokens));
+  Judged judged;
   std::vector<Group> kept;
   const auto wanted = static_cast<std::size_t>(grpo.questions);
   for (int round = 0; round < grpo.rounds && kept.size() < wanted; ++round) {
-    HADAL_ASSIGN(std::vector<Group> groups, ask_round(wanted - kept.size(), *engine, state, metrics));
-    metrics.groups_tried += static_cast<int>(groups.size());
+    HADAL_ASSIGN(std::vector<Group> groups, ask_round(wanted - kept.size(), *engine, state, judged));
+    judged.sums.groups_tried += static_cast<int>(groups.size());
     for (Group& group : groups)
       if (std::any_of(group.rewards.begin(), group.rewards.end(), [&](double r) { return r != group.rewards[0]; }))
         kept.push_back(std::move(group));
   }
+  metrics = judged.sums;
+  for (const auto& [source, counts] : judged.by_source)
+    metrics.accuracy_by_source[setting_.source_recipes[source].name] = counts.first / counts.second;
   metrics.groups_kept = static_cast<int>(kept.size());
   metrics.rollout_seconds = watch.elapsed().count();
   metrics.rollout_tokens_per_second = metrics.answer_tokens / metrics.rollout_seconds;
@@ -320,10 +329,10 @@ Result<std::vector<ReinforcementStage::Kept>> ReinforcementStage::right_answers(
   std::vector<Kept> kept;
   std::set<std::pair<std::string, std::string>> seen;  // questions and their reasoning
   CurriculumState state;
-  ReinforcementMetrics metrics;
+  Judged judged;
   for (int asked = 0; asked < grpo.questions; asked += kRound) {
     const int questions = std::min(kRound, grpo.questions - asked);
-    HADAL_ASSIGN(std::vector<Group> groups, ask_round(static_cast<std::size_t>(questions), *engine, state, metrics));
+    HADAL_ASSIGN(std::vector<Group> groups, ask_round(static_cast<std::size_t>(questions), *engine, state, judged));
     for (Group& group : groups) {
       std::vector<std::size_t> shortest(group.rollouts.size());
       std::iota(shortest.begin(), shortest.end(), std::size_t{0});
@@ -351,11 +360,11 @@ Result<std::vector<ReinforcementStage::Answered>> ReinforcementStage::answers(st
                RolloutEngine::create(setting_.model, setting_.compute, grpo.sequences, setting_.stage.sequence_tokens));
   std::vector<std::vector<TokenId>> prompts;
   std::vector<Answered> answered;
-  for (const TaskItem& item : items) {
-    HADAL_ASSIGN(std::vector<TokenId> prompt, setting_.encoder.prompt(item.question));
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    HADAL_ASSIGN(std::vector<TokenId> prompt, setting_.encoder.prompt(items[i].question));
     if (static_cast<int>(prompt.size()) > setting_.stage.sequence_tokens - 2) continue;
     prompts.push_back(std::move(prompt));
-    answered.push_back({.item = &item, .text = {}});
+    answered.push_back({.item = i, .text = {}});
   }
   std::vector<RolloutRequest> requests;
   for (const std::vector<TokenId>& prompt : prompts)
@@ -364,7 +373,7 @@ Result<std::vector<ReinforcementStage::Answered>> ReinforcementStage::answers(st
   for (std::size_t i = 0; i < rollouts.size(); ++i) {
     answered[i].text = read_answer(rollouts[i].drawn(), setting_.encoder.tokenizer(), tokens_);
     answered[i].tokens = static_cast<int>(rollouts[i].drawn().size());
-    const TaskItem& item = *answered[i].item;
+    const TaskItem& item = items[answered[i].item];
     HADAL_ASSIGN(answered[i].right, judge(item.task, answered[i].text.answer, item.answer, item.meta));
   }
   return answered;

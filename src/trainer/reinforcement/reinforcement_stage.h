@@ -66,7 +66,7 @@ class ReinforcementStage {
 
   // Greedy answers to `items` (prompts that do not fit are left out): judged, for held-out accuracy.
   struct Answered {
-    const TaskItem* item;
+    std::size_t item;  // of `items`
     AnswerText text;
     bool right = false;
     int tokens = 0;
@@ -78,13 +78,14 @@ class ReinforcementStage {
 
  private:
   struct Group;
+  struct Judged;
   struct Lesson;
   class Update;
   explicit ReinforcementStage(ReinforcementSetting setting, AnswerTokens tokens);
 
   Result<std::vector<Group>> ask(CurriculumState& state, ReinforcementMetrics& metrics);
   Result<std::vector<Group>> ask_round(std::size_t questions, RolloutEngine& engine, CurriculumState& state,
-                                       ReinforcementMetrics& metrics);
+                                       Judged& judged);
   void refresh_reference();
 
   ReinforcementSetting setting_;

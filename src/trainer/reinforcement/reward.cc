@@ -30,7 +30,8 @@ AnswerText read_answer(std::span<const TokenId> drawn, const Tokenizer& tokenize
   text.reasoning = trimmed(tokenizer.decode(std::span(drawn.begin(), think_end)));
   if (think_end == drawn.end()) return text;
   text.answer = trimmed(tokenizer.decode(std::span(think_end + 1, drawn.end())));
-  text.in_form = ended && !text.answer.empty() && std::count(think_end, drawn.end(), tokens.think_end) == 1;
+  text.in_form = ended && !text.reasoning.empty() && !text.answer.empty() &&
+                 std::count(think_end, drawn.end(), tokens.think_end) == 1;
   return text;
 }
 

@@ -1,7 +1,7 @@
 // One question with its checkable answer, and the reader of the JSONL and JSONL.gz files that hold them.
 //
 // The reader streams: a file of any length costs one line of memory. It checks the form of a line, not whether the
-// answer is right (judge.h) nor whether the question may be trained on (held_out.h).
+// answer is right (judge.h) nor whether the question may be trained on (question_filter.h).
 // Threads: a reader belongs to one thread.
 #pragma once
 
