@@ -94,6 +94,7 @@ Result<ModelLocation> find_model(const std::string& model) {
         fmt::format("{}: expected a directory with config.json and safetensors, or a .gguf file; found another file",
                     model)};
   }
+  if (is_gguf(model)) return Error{ErrorKind::not_found, model + ": expected a .gguf file, found none"};
   std::string searched;
   if (model.find('/') == std::string::npos && model != "." && model != "..") {
     for (const fs::path& models : built_in_directories()) {

@@ -115,7 +115,8 @@ WeightTraffic weight_traffic(const Checkpoint& checkpoint, Arithmetic arithmetic
     if (tensor.role == TensorRole::lm_head && config.tie_word_embeddings) continue;
     const auto view = checkpoint.tensors->find(tensor.name);
     const bool stored = view && is_block(view->dtype);
-    const double bytes = stored ? static_cast<double>(view->bytes.size()) : packed * static_cast<double>(tensor.elements());
+    const double bytes =
+        stored ? static_cast<double>(view->bytes.size()) : packed * static_cast<double>(tensor.elements());
     (tensor.expert >= 0 ? traffic.routed_experts : traffic.every_step) += bytes;
   }
   return traffic;
@@ -154,13 +155,13 @@ Status measure_engine(ForwardModel& model, const Checkpoint& checkpoint, const B
     for (const int batch : plan.batches) {
       HADAL_ASSIGN(const double rate, best_of([&] { return bench.decode(plan.decode_tokens, depth, batch); }));
       const int mean_depth = depth + plan.decode_tokens / 2;
-      HADAL_RETURN_IF_ERROR(
-          visit({.tokens = plan.decode_tokens,
-                 .depth = depth,
-                 .batch = batch,
-                 .tokens_per_second = rate,
-                 .flops_per_token = forward_flops_per_token(config, mean_depth),
-                 .bytes_per_step = decode_bytes_per_step(traffic, config, model.compute().arithmetic, batch, mean_depth)}));
+      HADAL_RETURN_IF_ERROR(visit(
+          {.tokens = plan.decode_tokens,
+           .depth = depth,
+           .batch = batch,
+           .tokens_per_second = rate,
+           .flops_per_token = forward_flops_per_token(config, mean_depth),
+           .bytes_per_step = decode_bytes_per_step(traffic, config, model.compute().arithmetic, batch, mean_depth)}));
     }
   return Done{};
 }

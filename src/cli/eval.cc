@@ -285,7 +285,8 @@ Status run_eval(const EvalOptions& options) {
     files.erase(files.begin());
   }
   if (files.empty())
-    return Error{ErrorKind::invalid, "eval: expected a file of questions (.jsonl or .jsonl.gz), found none"};
+    return Error{ErrorKind::invalid, fmt::format("eval: expected a file of questions (.jsonl or .jsonl.gz), found {}",
+                                                 options.model_and_files.front())};
   HADAL_ASSIGN(const std::uint64_t total, QuestionStream::count(files, options.limit));
   if (total == 0) return Error{ErrorKind::invalid, fmt::format("{}: expected questions, found none", files.front())};
 

@@ -132,15 +132,15 @@ void print_picture(const std::string& name, const ModelFacts& facts) {
   if (!facts.unused_tensors.empty())
     write_out(fmt::format("             {} of them not used, {} the first\n", facts.unused_tensors.size(),
                           facts.unused_tensors.front()));
-  write_out(
-      fmt::format("  cache      {} a token (bf16); with every head's keys and values it would be {}, {:.1f} times as much\n"
-                  "  context    {} tokens; a full one caches {}\n",
-                  short_bytes(static_cast<std::uint64_t>(facts.cache_bytes_a_token)),
-                  short_bytes(static_cast<std::uint64_t>(facts.mha_bytes_a_token)),
-                  static_cast<double>(facts.mha_bytes_a_token) / static_cast<double>(facts.cache_bytes_a_token),
-                  c.max_position_embeddings,
-                  short_bytes(static_cast<std::uint64_t>(facts.cache_bytes_a_token) *
-                              static_cast<std::uint64_t>(c.max_position_embeddings))));
+  write_out(fmt::format(
+      "  cache      {} a token (bf16); with every head's keys and values it would be {}, {:.1f} times as much\n"
+      "  context    {} tokens; a full one caches {}\n",
+      short_bytes(static_cast<std::uint64_t>(facts.cache_bytes_a_token)),
+      short_bytes(static_cast<std::uint64_t>(facts.mha_bytes_a_token)),
+      static_cast<double>(facts.mha_bytes_a_token) / static_cast<double>(facts.cache_bytes_a_token),
+      c.max_position_embeddings,
+      short_bytes(static_cast<std::uint64_t>(facts.cache_bytes_a_token) *
+                  static_cast<std::uint64_t>(c.max_position_embeddings))));
 }
 
 Json layers_json(const ModelFacts& facts) {
@@ -202,8 +202,7 @@ Status run_inspect(const InspectOptions& options) {
   HADAL_ASSIGN(const ModelLocation location, find_model(options.model));
   HADAL_ASSIGN(const ModelFacts facts, gather_model_facts(location.path));
   if (options.json)
-    write_out(facts_json(location.path.string(), facts).dump(-1, ' ', false, Json::error_handler_t::replace) +
-              "\n");
+    write_out(facts_json(location.path.string(), facts).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
   else
     print_picture(printable(location.name), facts);
   return Done{};

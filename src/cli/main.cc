@@ -17,7 +17,8 @@ namespace {
 constexpr int kDone = 0, kWorldWasWrong = 1, kWrongUsage = 2;
 
 constexpr const char* kExamples =
-    "\nMODEL is a directory (config.json, safetensors, tokenizer.json), a .gguf file, an id in the local Hugging Face cache\n"
+    "\nMODEL is a directory (config.json, safetensors, tokenizer.json), a .gguf file, an id in the local Hugging Face "
+    "cache\n"
     "(org/name) or a built-in name; left out, it is abyss.\n"
     "\nExamples:\n"
     "  hadal run -p \"What is 17 * 23?\"          one answer, streamed\n"

@@ -107,7 +107,8 @@ Result<ModelFacts> gather_model_facts(const std::filesystem::path& path) {
   count_stored(files, facts);
   count_parts(files, facts);
   facts.cache_bytes_a_token = kBf16Bytes * c.num_hidden_layers * c.latent_row_width();
-  facts.mha_bytes_a_token = kBf16Bytes * c.num_hidden_layers * c.num_attention_heads * (c.qk_head_dim() + c.value_head_dim());
+  facts.mha_bytes_a_token =
+      kBf16Bytes * c.num_hidden_layers * c.num_attention_heads * (c.qk_head_dim() + c.value_head_dim());
   return facts;
 }
 

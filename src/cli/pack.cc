@@ -27,7 +27,7 @@ constexpr const char* kExamples =
     "\nExamples:\n"
     "  hadal pack lite.gguf lite.packed.gguf\n"
     "  hadal pack model-00001-of-00004.gguf model.packed.gguf    one file of all parts\n"
-    "  hadal run --model lite.packed.gguf -p \"What is MLA?\"\n";
+    "  hadal run lite.packed.gguf -p \"What is MLA?\"\n";
 
 struct PackOptions {
   std::string model, out;
@@ -136,7 +136,7 @@ void add_pack_command(CLI::App& app, CommandResult& result) {
   CLI::App* command = app.add_subcommand("pack", "A GGUF file in the order in which hadal's products take it");
   command->footer(kExamples);
   command->add_option("MODEL", options->model, "A .gguf file, or the first of several")->required();
-  command->add_option("OUT", options->out, "The .gguf file to write")->required();
+  add_gguf_out(*command, options->out);
   command->add_option("--threads", options->threads, "Threads; 0 takes all")->check(CLI::Range(0, 1024));
   command->callback([options, &result] { result.status = run_pack(*options); });
 }

@@ -217,15 +217,12 @@ Result<Importance> measure_importance(const QuantizeOptions& options) {
 }
 
 Status run_quantize(const QuantizeOptions& options) {
-  const auto type = weight_dtype_of(options.type);
-  if (!type || !can_quantise(*type))
-    return Error{ErrorKind::unsupported,
-                 fmt::format("--type: expected one of {}, found {}", quantisable_types(), options.type)};
+  const DType type = *weight_dtype_of(options.type);
   HADAL_ASSIGN(const ModelLocation location, find_model(options.model));
   HADAL_ASSIGN(const Checkpoint checkpoint, open_checkpoint(location.path));
   GgufKeys keys = gguf_config_keys(checkpoint.config, location.name);
   HADAL_RETURN_IF_ERROR(add_vocabulary_keys(location.path, checkpoint.config, keys));
-  const std::vector<GgufTensor> tensors = gguf_tensors(checkpoint.config, *type);
+  const std::vector<GgufTensor> tensors = gguf_tensors(checkpoint.config, type);
   std::vector<TensorDeclaration> declarations;
   std::uint64_t total = 0, done = 0;
   for (const GgufTensor& t : tensors) {
@@ -259,8 +256,8 @@ void add_quantize_command(CLI::App& app, CommandResult& result) {
   CLI::App* command = app.add_subcommand("quantize", "A checkpoint as a GGUF file of fewer bits");
   command->footer(kExamples);
   command->add_option("MODEL", options->model, "A directory, a .gguf file, an id or a built-in name")->required();
-  command->add_option("OUT", options->out, "The .gguf file to write")->required();
-  command->add_option("--type", options->type, "Of the matrices: " + quantisable_types())->capture_default_str();
+  add_gguf_out(*command, options->out);
+  add_block_type_option(*command, options->type);
   command->add_option("--importance", options->importance, "A text: errors weigh as much as what meets them there");
   command->add_option("--threads", options->threads, "Threads; 0 takes all")->check(CLI::Range(0, 1024));
   command->add_flag("--json", options->json, "One JSON object");

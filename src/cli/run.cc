@@ -113,10 +113,12 @@ void add_run_command(CLI::App& app, CommandResult& result) {
   command->add_option("--max-tokens", options->max_tokens, "Of the answer with its reasoning; left out: the context")
       ->check(CLI::Range(1, 1 << 24));
   command->add_option("--stop", options->stop, "End before this text; may be given more than once")->expected(1);
-  command->add_flag("--raw", options->raw, "The prompt as it is, without chat format; control tokens in it count");
+  CLI::Option* raw =
+      command->add_flag("--raw", options->raw, "The prompt as it is, without chat format; control tokens in it count");
   command->add_flag("--json", options->json, "One JSON object: text, reasoning, finish_reason, usage, timings");
   add_format_option(*command, options->format);
   add_think_option(*command, options->thinking);
+  for (const char* of_chat : {"--system", "--format", "--think"}) raw->excludes(command->get_option(of_chat));
   add_sampling_options(*command, options->sampling);
   add_compute_options(*command, options->compute);
   command->callback([options, &result] { result.status = run_run(*options); });

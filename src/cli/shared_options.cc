@@ -1,7 +1,9 @@
 #include "cli/shared_options.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -9,13 +11,16 @@
 
 #include "base/file.h"
 #include "chat/model_files.h"
+#include "kernels/quantiser.h"
+#include "spec/open_checkpoint.h"
 #include "text/utf8.h"
 
 namespace hadal {
 
 void add_model_argument(CLI::App& command, std::string& model) {
   model = kBuiltInModel;
-  command.add_option("MODEL", model, "A directory, a .gguf file, an id in the Hugging Face cache or a built-in name; left out: abyss");
+  command.add_option("MODEL", model,
+                     "A directory, a .gguf file, an id in the Hugging Face cache or a built-in name; left out: abyss");
 }
 
 void add_compute_options(CLI::App& command, ComputeOptions& options) {
@@ -33,22 +38,42 @@ SamplingOptions SamplingFlags::over(SamplingOptions o) const {
   return o;
 }
 
+CLI::Validator one_of(std::vector<std::string> names) {
+  const auto check = [names](const std::string& name) {
+    return std::ranges::find(names, name) != names.end()
+               ? std::string()
+               : fmt::format("expected one of {}, found {}", fmt::join(names, ", "), name);
+  };
+  return {check, fmt::format("{{{}}}", fmt::join(names, ","))};
+}
+
+void add_block_type_option(CLI::App& command, std::string& type) {
+  command.add_option("--type", type, "Of the matrices")->capture_default_str()->check(one_of(quantisable_types()));
+}
+
+void add_gguf_out(CLI::App& command, std::string& out) {
+  command.add_option("OUT", out, "The .gguf file to write")->required()->check([](const std::string& path) {
+    return is_gguf(path) ? "" : "expected a name that ends in .gguf, found " + path;
+  });
+}
+
 void add_sampling_options(CLI::App& command, SamplingFlags& flags) {
   command.add_option("--temperature", flags.temperature, "0 is greedy; left out: the model's own")
       ->check(CLI::Range(0.0, 100.0));
-  command.add_option("--top-p", flags.top_p, "Draw from the likeliest tokens that hold this share")
-      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--top-p", flags.top_p, "Draw from the likeliest tokens that hold this share, above 0")
+      ->check(CLI::Range(1e-9, 1.0).description("(0 - 1]"));
   command.add_option("--top-k", flags.top_k, "Draw from the k likeliest tokens; 0 is all")
       ->check(CLI::Range(0, INT32_MAX));
   command.add_option("--min-p", flags.min_p, "Leave out what is below this share of the likeliest")
       ->check(CLI::Range(0.0, 1.0));
-  command.add_option("--seed", flags.seed, "The same seed gives the same answer; left out: a new one each time");
+  command.add_option("--seed", flags.seed, "The same seed gives the same answer; left out: a new one each time")
+      ->check(CLI::NonNegativeNumber);
 }
 
 void add_format_option(CLI::App& command, std::string& format) {
   std::vector<std::string> names;
   for (const ChatFormat* known : chat_formats()) names.emplace_back(known->name());
-  command.add_option("--format", format, "The chat format; left out, it is recognised")->check(CLI::IsMember(names));
+  command.add_option("--format", format, "The chat format; left out, it is recognised")->check(one_of(names));
 }
 
 void add_think_option(CLI::App& command, std::optional<bool>& thinking) {
@@ -56,7 +81,7 @@ void add_think_option(CLI::App& command, std::optional<bool>& thinking) {
       .add_option_function<std::string>(
           "--think", [&thinking](const std::string& value) { thinking = value == "on"; },
           "Think before answering; left out: as the model does by itself")
-      ->check(CLI::IsMember({"on", "off"}));
+      ->check(one_of({"on", "off"}));
 }
 
 std::vector<int> parse_numbers(const std::string& text, const std::string& option) {

@@ -30,6 +30,12 @@ struct SamplingFlags {  // what was not given keeps the model's own default
 
   SamplingOptions over(SamplingOptions defaults) const;
 };
+// A check: "expected one of a, b, found c".
+CLI::Validator one_of(std::vector<std::string> names);
+
+// --type of what is written in blocks, and OUT, the .gguf file that it is written to.
+void add_block_type_option(CLI::App& command, std::string& type);
+void add_gguf_out(CLI::App& command, std::string& out);
 void add_sampling_options(CLI::App& command, SamplingFlags& flags);
 
 // --format: the name of a chat format into `format`; left out, it is recognised.

@@ -10,10 +10,11 @@
 #include <memory>
 
 #include "base/cancel.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/progress.h"
 #include "base/rng.h"
-#include "cli/command.h"
+#include "cli/shared_options.h"
 #include "cli/synth_vocabulary.h"
 #include "kernels/compute.h"
 #include "kernels/quantiser.h"
@@ -102,14 +103,9 @@ Status write_tensor(const GgufTensor& t, const ModelConfig& config, std::map<DTy
 
 Status run_synth(const SynthOptions& options) {
   const auto config = named_shape(options.shape);
-  if (!config)
-    return Error{ErrorKind::invalid, fmt::format("synth: expected one of the shapes {}, found {}",
-                                                 fmt::join(shape_names(), ", "), options.shape)};
-  const auto type = weight_dtype_of(options.type);
-  if (!type || !can_quantise(*type))
-    return Error{ErrorKind::unsupported,
-                 fmt::format("--type: expected one of {}, found {}", quantisable_types(), options.type)};
-  const std::vector<GgufTensor> tensors = gguf_tensors(*config, *type);
+  HADAL_CHECK(config);
+  const DType type = *weight_dtype_of(options.type);
+  const std::vector<GgufTensor> tensors = gguf_tensors(*config, type);
   std::vector<TensorDeclaration> declarations;
   std::uint64_t total = 0, done = 0;
   for (const GgufTensor& t : tensors) {
@@ -147,9 +143,11 @@ void add_synth_command(CLI::App& app, CommandResult& result) {
   auto options = std::make_shared<SynthOptions>();
   CLI::App* command = app.add_subcommand("synth", "A model with random weights in the sizes of a published one");
   command->footer(fmt::format("\nShapes: {}.\n{}", fmt::join(shape_names(), ", "), kExamples));
-  command->add_option("SHAPE", options->shape, "The name of a shape")->required();
-  command->add_option("OUT", options->out, "The .gguf file to write")->required();
-  command->add_option("--type", options->type, "Of the matrices: " + quantisable_types())->capture_default_str();
+  command->add_option("SHAPE", options->shape, "The name of a shape")
+      ->required()
+      ->check(one_of({shape_names().begin(), shape_names().end()}));
+  add_gguf_out(*command, options->out);
+  add_block_type_option(*command, options->type);
   command->add_option("--seed", options->seed, "The same seed gives the same file")->capture_default_str();
   command->callback([options, &result] { result.status = run_synth(*options); });
 }

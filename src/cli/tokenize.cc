@@ -1,7 +1,6 @@
 // `hadal tokenize`: text to token ids, and back. Needs only the tokenizer's files.
 #include <fmt/format.h>
 
-#include <map>
 #include <memory>
 
 #include "base/json.h"
@@ -75,9 +74,14 @@ void add_tokenize_command(CLI::App& app, CommandResult& result) {
   CLI::App* command = app.add_subcommand("tokenize", "Text on stdin to token ids, and back");
   add_model_argument(*command, options->model);
   command->add_flag("--decode", options->decode, "stdin is {\"ids\": [1, 2]}; give the text");
-  command->add_option("--special", options->special, "Whether control tokens in the text count: plain (no) or parse")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, SpecialTokens>{{"plain", SpecialTokens::plain}, {"parse", SpecialTokens::parse}}))
+  command
+      ->add_option_function<std::string>(
+          "--special",
+          [options](const std::string& value) {
+            options->special = value == "parse" ? SpecialTokens::parse : SpecialTokens::plain;
+          },
+          "Whether control tokens in the text count: plain (no) or parse")
+      ->check(one_of({"plain", "parse"}))
       ->default_str("plain");
   command->add_flag("--json", options->json, "One JSON object: {\"ids\": [...]}, or {\"text\": \"...\"} for --decode");
   command->footer("\nExample: echo \"The deep sea\" | hadal tokenize\n");

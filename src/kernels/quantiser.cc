@@ -1,6 +1,7 @@
 #include "kernels/quantiser.h"
 
 #include <algorithm>
+#include <utility>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -39,12 +40,12 @@ bool can_quantise(DType dtype) {
   return std::find(kTypes.begin(), kTypes.end(), dtype) != kTypes.end();
 }
 
-std::string quantisable_types() {
-  std::string all;
+std::vector<std::string> quantisable_types() {
+  std::vector<std::string> all;
   for (const DType each : kTypes) {
     std::string name(name_of(each));
     for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-    all += (all.empty() ? "" : ", ") + name;
+    all.push_back(std::move(name));
   }
   return all;
 }

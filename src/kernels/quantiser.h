@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "base/dtype.h"
 
@@ -16,7 +17,7 @@ struct KernelTable;  // kernels/kernel_table.h
 
 // f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k.
 bool can_quantise(DType dtype);
-std::string quantisable_types();  // for errors: "f32, f16, ..."
+std::vector<std::string> quantisable_types();  // "f32", "f16", ..
 
 // One row or several: n values, a multiple of block_values(to), to size_bytes(to, n) bytes. `importance`: the weight of
 // each value's error, n of them, not negative; null: all alike. Values must be finite, or the block that holds

@@ -66,13 +66,13 @@ struct CachedPositions {
 struct AttentionActivations {
   FloatBuffer norm_TD, norm_scale_T;             // normalised input; 1 / rms of each row
   FloatBuffer q_a_TQ, q_a_norm_TQ, q_a_scale_T;  // with query rank only
-  FloatBuffer q_THK;                             // queries [T, H, N + R], rotated
+  FloatBuffer q_THA;                             // queries, rotated
   FloatBuffer kv_a_TW;                           // [T, C + R] as projected; its last R columns are rotated in place
   FloatBuffer latent_TC, latent_scale_T;         // after kv_a_layernorm
   FloatBuffer kv_THB;                            // expanded keys and values [T, H, N + V]
   FloatBuffer out_THV;                           // attention output
   FloatBuffer lse_HT;                            // log-sum-exp, head by head
-  FloatBuffer k_TGW, v_TGW;                      // grouped-query attention: keys, rotated, and values
+  FloatBuffer k_TGA, v_TGA;                      // grouped-query attention: keys, rotated, and values
   std::vector<AttentionTile> tiles;
   // Scratch of paths that training never takes: a cached prefix, the absorbed order.
   FloatBuffer prefix_latent_SC, prefix_pe_SR, prefix_kv_SHB, absorbed_q_THW, absorbed_out_THC;
@@ -137,7 +137,7 @@ void gqa_forward(const PassContext& pass, int layer, const AttentionWeights& w, 
 void ffn_forward(const PassContext& pass, int layer, const BlockWeights& w, const float* x_mid, float* x_out,
                  FfnActivations& a);
 
-// Grouped-query attention: turns one query or key head [W] in place; direction -1 turns it back.
+// Grouped-query attention: turns one query or key head [A] in place; direction -1 turns it back.
 void rotate_head(const ModelConfig& config, const float* cos_sin, int direction, float* head);
 
 RouterRule router_rule(const ModelConfig& config);

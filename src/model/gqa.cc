@@ -1,4 +1,4 @@
-// Grouped-query attention of the dense families: H query heads share G key and value heads of width W (Ainslie et al.,
+// Grouped-query attention of the dense families: H query heads share G key and value heads of width A (Ainslie et al.,
 // GQA, 2023). The cache keeps of a token, for each group, its value and its rotated key.
 //
 // Decode uses the kernel of MLA's absorbed order: a row [value | key] is a latent that is its own key, when the query
@@ -35,9 +35,9 @@ void project(const PassContext& pass, const AttentionWeights& w, AttentionActiva
   const ModelConfig& c = pass.config;
   const int rows = pass.rows, d = c.hidden_size, q_width = c.num_attention_heads * c.head_dim,
             kv_width = c.num_key_value_heads * c.head_dim;
-  float* q = a.q_THK.ensure(size(rows, q_width));
-  float* k = a.k_TGW.ensure(size(rows, kv_width));
-  float* v = a.v_TGW.ensure(size(rows, kv_width));
+  float* q = a.q_THA.ensure(size(rows, q_width));
+  float* k = a.k_TGA.ensure(size(rows, kv_width));
+  float* v = a.v_TGA.ensure(size(rows, kv_width));
   const auto job = [&](const PackedMatrix& weights, float* y, int width) {
     return MatmulJob{
         .weights = &weights, .x = a.norm_TD.data(), .x_stride = d, .y = y, .y_stride = width, .rows = rows};
@@ -65,7 +65,7 @@ void write_rows(const PassContext& pass, int layer, const AttentionActivations& 
           pass.store->row(layer, s.pages[static_cast<std::size_t>(position / kPageTokens)], position % kPageTokens);
       for (int g = 0; g < c.num_key_value_heads; ++g)
         for (const float* from :
-             {a.v_TGW.data() + t * kv_width + g * width, a.k_TGW.data() + t * kv_width + g * width}) {
+             {a.v_TGA.data() + t * kv_width + g * width, a.k_TGA.data() + t * kv_width + g * width}) {
           if (pass.compute.arithmetic == Arithmetic::exact) {
             std::memcpy(to, from, size(width, 4));
             to += size(width, 4);
@@ -109,7 +109,7 @@ void add_tiles(const PassContext& pass, const Segment& s, const GroupedKeys& key
       const int n = std::min(queries, s.rows - row);
       const std::ptrdiff_t t = s.first_row + row, group = h / share * keys.group_stride;
       AttentionTile tile{};
-      tile.q = a.q_THK.data() + t * stride + h * width;
+      tile.q = a.q_THA.data() + t * stride + h * width;
       tile.q_stride = stride;
       tile.k_nope = keys.k + group;
       tile.k_nope_stride = keys.stride;
@@ -147,7 +147,7 @@ void attend_batch(const PassContext& pass, AttentionActivations& a) {
   for (const Segment& s : pass.segments) {
     if (keys_of(pass, s) != Keys::of_batch) continue;
     const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(s.first_row) * kv_width;
-    add_tiles(pass, s, {a.k_TGW.data() + first, a.v_TGW.data() + first, kv_width, width}, a);
+    add_tiles(pass, s, {a.k_TGA.data() + first, a.v_TGA.data() + first, kv_width, width}, a);
   }
   if (!a.tiles.empty()) attention(pass.compute, a.tiles);
 }
@@ -181,7 +181,7 @@ void attend_in_pages(const PassContext& pass, int layer, const Segment& s, Atten
     float* q = query + head * 2 * width;
     for (int h = 0; h < share; ++h) {
       std::memset(q + h * 2 * width, 0, size(width, 4));
-      std::memcpy(q + h * 2 * width + width, a.q_THK.data() + (head + h) * width, size(width, 4));
+      std::memcpy(q + h * 2 * width + width, a.q_THA.data() + (head + h) * width, size(width, 4));
     }
     absorbed_attention_here(pass.compute, {.q = q,
                                            .q_stride = 2 * width,

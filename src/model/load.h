@@ -13,8 +13,8 @@
 namespace hadal {
 
 // What is stored in blocks stays in the files' mapping: `checkpoint` must outlive the Transformer. Errors:
-// ErrorKind::out_of_memory, and what is wrong with a tensor's scales. Checkpoints that load in a blink (less than 64 MB)
-// show no progress.
+// ErrorKind::out_of_memory, and what is wrong with a tensor's scales. Checkpoints that load in a blink (less than 64
+// MB) show no progress.
 Result<std::unique_ptr<Transformer>> load_transformer(const Checkpoint& checkpoint, const Compute& compute,
                                                       ProgressSink progress = ProgressSink::none());
 

@@ -20,7 +20,7 @@ void project(const PassContext& pass, const AttentionWeights& w, AttentionActiva
             wide = c.latent_row_width();
   const float eps = static_cast<float>(c.rms_norm_eps);
   const float* norm = a.norm_TD.data();
-  float* q = a.q_THK.ensure(size(rows, q_width));
+  float* q = a.q_THA.ensure(size(rows, q_width));
   float* kv_a = a.kv_a_TW.ensure(size(rows, wide));
   const MatmulJob to_kv{.weights = &w.kv_a_proj, .x = norm, .x_stride = d, .y = kv_a, .y_stride = wide, .rows = rows};
   if (c.q_lora_rank > 0) {
@@ -115,7 +115,7 @@ void add_expanded_tiles(const PassContext& pass, const Segment& s, const Expande
       const int n = std::min(queries, s.rows - row);
       AttentionTile tile{};
       const std::ptrdiff_t t = s.first_row + row;
-      tile.q = a.q_THK.data() + t * q_stride + h * key;
+      tile.q = a.q_THA.data() + t * q_stride + h * key;
       tile.q_stride = q_stride;
       tile.k_nope = keys.kv + h * pair;
       tile.k_nope_stride = keys.kv_stride;
@@ -214,7 +214,7 @@ void attend_absorbed_part(const PassContext& pass, const AttentionWeights& w, co
                        wide_stride = static_cast<std::ptrdiff_t>(heads) * wide,
                        latent_stride = static_cast<std::ptrdiff_t>(heads) * c.kv_lora_rank,
                        out_stride = static_cast<std::ptrdiff_t>(heads) * c.v_head_dim, first = part.first_row;
-  const float* q = a.q_THK.data() + first * q_stride;
+  const float* q = a.q_THA.data() + first * q_stride;
   float* query = a.absorbed_q_THW.data() + first * wide_stride;
   float* result = a.absorbed_out_THC.data() + first * latent_stride;
   for (int h = part.first_head; h < part.first_head + part.heads; ++h) {

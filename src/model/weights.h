@@ -32,10 +32,10 @@ struct AttentionWeights {
   std::vector<AbsorbedHead> absorbed;  // [H]; empty where only the expanded order is wanted (training)
   PackedMatrix o_proj;                 // [D, H V]
 
-  // Grouped-query attention instead: G key and value heads of width W.
-  PackedMatrix k_proj, v_proj;               // [G W, D]; q_proj [H W, D]
-  std::vector<float> q_bias, k_bias, v_bias;  // [H W], [G W], [G W]; empty: none
-  std::vector<float> q_norm, k_norm;          // [W]; empty: none
+  // Grouped-query attention instead: G key and value heads of width A.
+  PackedMatrix k_proj, v_proj;                // [G A, D]; q_proj [H A, D]
+  std::vector<float> q_bias, k_bias, v_bias;  // [H A], [G A], [G A]; empty: none
+  std::vector<float> q_norm, k_norm;          // [A]; empty: none
 };
 
 // SwiGLU: gate and up in one matrix, so that one product gives both. `up` starts at the next multiple of 32 outputs.

@@ -69,7 +69,7 @@ void read_message(const Json& json, const std::string& path, std::optional<ApiEr
     return fields.fail(wrong_value(path + ".tool_call_id", "expected a string, found nothing", "missing_field"));
   bool prefix = false;
   if (fields.boolean("prefix", prefix) && prefix)
-    return fields.fail(wrong_value(path + ".prefix", "continuing a message is not supported", "unsupported_parameter"));
+    return fields.fail(wrong_value(path + ".prefix", "expected false, found true", "unsupported_parameter"));
   read_content(fields, error, message.content);
   if (!error && fields.find("content") == nullptr && role != "assistant")
     return fields.fail(wrong_value(path + ".content", "expected a string, found nothing", "missing_field"));
@@ -185,24 +185,27 @@ void refuse_unsupported(Fields& fields) {
   fields.integer("n", {1, 1}, n);
   for (const char* field : {"functions", "logit_bias"})
     if (const Json* value = fields.find(field); value != nullptr && !value->empty())
-      fields.fail(wrong_value(field, "not supported by this server", "unsupported_parameter"));
+      fields.fail(wrong_value(field, "expected none, found " + json_excerpt(*value), "unsupported_parameter"));
   const Json* choice = fields.find("function_call");
   if (choice != nullptr && *choice != "none" && *choice != "auto")
-    fields.fail(wrong_value("function_call", "not supported by this server", "unsupported_parameter"));
+    fields.fail(wrong_value("function_call",
+                            "expected none (tool_choice is the present name), found " + json_excerpt(*choice),
+                            "unsupported_parameter"));
   for (const char* field : {"frequency_penalty", "presence_penalty", "top_logprobs"}) {
     double value = 0;
     if (fields.number(field, {-2, 20}, value) && value != 0)
-      fields.fail(wrong_value(field, "only 0 is supported by this server", "unsupported_parameter"));
+      fields.fail(wrong_value(field, fmt::format("expected 0, found {}", value), "unsupported_parameter"));
   }
   if (const Json* modalities = fields.find("modalities"); modalities != nullptr && *modalities != Json::array({"text"}))
-    fields.fail(wrong_value("modalities", "only [\"text\"] is supported by this server", "unsupported_parameter"));
+    fields.fail(
+        wrong_value("modalities", "expected [\"text\"], found " + json_excerpt(*modalities), "unsupported_parameter"));
   bool logprobs = false;
   if (fields.boolean("logprobs", logprobs) && logprobs)
-    fields.fail(wrong_value("logprobs", "only false is supported by this server", "unsupported_parameter"));
+    fields.fail(wrong_value("logprobs", "expected false, found true", "unsupported_parameter"));
   if (const Json* format = fields.find("response_format")) {
     if (!format->is_object()) return fields.fail(wrong_type("response_format", "an object", *format));
     if (*format != Json{{"type", "text"}})
-      fields.fail(wrong_value("response_format", "only {\"type\":\"text\"} is supported by this server",
+      fields.fail(wrong_value("response_format", "expected {\"type\":\"text\"}, found " + json_excerpt(*format),
                               "unsupported_parameter"));
   }
 }

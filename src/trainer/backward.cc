@@ -45,12 +45,12 @@ void attention_core_backward(const PassContext& pass, const HeadShape& shape, co
                        pair_stride = static_cast<std::ptrdiff_t>(heads) * pair,
                        pe_stride = static_cast<std::ptrdiff_t>(heads) * shape.rope,
                        out_stride = static_cast<std::ptrdiff_t>(heads) * shape.value;
-  float* d_q = s.d_q_THK.ensure(size(pass.rows, heads * key));
+  float* d_q = s.d_q_THA.ensure(size(pass.rows, heads * key));
   float* d_kv = s.d_kv_THB.ensure(size(pass.rows, heads * pair));
   float* d_pe = s.d_k_pe_THR.ensure(size(pass.rows, heads * shape.rope));
   s.tiles.clear();
   for (const AttentionTile& f : a.tiles) {
-    const std::ptrdiff_t at = f.q - a.q_THK.data();  // the tile's first row and head, recovered from its query
+    const std::ptrdiff_t at = f.q - a.q_THA.data();  // the tile's first row and head, recovered from its query
     const std::ptrdiff_t t = at / q_stride, h = at % q_stride / key;
     AttentionTileBackward b{};
     b.forward = f;

@@ -53,7 +53,7 @@ struct BlockGradients {
 // Memory of the backward pass, used again by each layer.
 struct BackwardScratch {
   FloatBuffer d_norm_TD, d_act, d_gate_up, d_expert_act, d_expert_gate_up, d_expert_norm_SD, d_weights_TK, d_logits_TE;
-  FloatBuffer d_out_THV, d_q_THK, d_q_norm_TQ, d_q_a_TQ, d_kv_THB, d_k_pe_THR, d_latent_TC, d_kv_a_TW, d_k_TGW, d_v_TGW;
+  FloatBuffer d_out_THV, d_q_THA, d_q_norm_TQ, d_q_a_TQ, d_kv_THB, d_k_pe_THR, d_latent_TC, d_kv_a_TW, d_k_TGA, d_v_TGA;
   FloatBuffer norm_partials;
   std::vector<AttentionTileBackward> tiles;
   std::vector<MatmulJob> jobs;
@@ -80,7 +80,7 @@ WeightGradientJob matrix_gradient(const PassContext& pass, const float* dy, int 
 MatmulJob through_matrix(const PassContext& pass, const PackedMatrix& transposed, const float* dy, float* dx,
                          bool accumulate);
 
-// The softmax core: d_out_THV to d_q_THK and each head's share of the gradients of keys and values, d_kv_THB
+// The softmax core: d_out_THV to d_q_THA and each head's share of the gradients of keys and values, d_kv_THB
 // [T, H, N + V] and d_k_pe_THR [T, H, R].
 struct HeadShape {
   int heads, nope, rope, value;

@@ -14,12 +14,12 @@ namespace {
 void join_groups(const PassContext& pass, BackwardScratch& s) {
   const ModelConfig& c = pass.config;
   const int heads = c.num_attention_heads, groups = c.num_key_value_heads, width = c.head_dim, share = heads / groups;
-  float* d_k = s.d_k_TGW.ensure(size(pass.rows, groups * width));
-  float* d_v = s.d_v_TGW.ensure(size(pass.rows, groups * width));
+  float* d_k = s.d_k_TGA.ensure(size(pass.rows, groups * width));
+  float* d_v = s.d_v_TGA.ensure(size(pass.rows, groups * width));
   for_rows(pass.compute, pass.rows, [&](int t) {
     const float* cos_sin = pass.rope_TR + static_cast<std::ptrdiff_t>(t) * width;
     for (int h = 0; h < heads; ++h)
-      rotate_head(c, cos_sin, -1, s.d_q_THK.data() + (static_cast<std::ptrdiff_t>(t) * heads + h) * width);
+      rotate_head(c, cos_sin, -1, s.d_q_THA.data() + (static_cast<std::ptrdiff_t>(t) * heads + h) * width);
     for (int g = 0; g < groups; ++g) {
       const float* shares = s.d_kv_THB.data() + (static_cast<std::ptrdiff_t>(t) * heads + g * share) * 2 * width;
       float* key = d_k + (static_cast<std::ptrdiff_t>(t) * groups + g) * width;
@@ -46,7 +46,7 @@ void gqa_backward(const PassContext& pass, const AttentionWeights& w, const Atte
   matmul(pass.compute, through_matrix(pass, wt.o_proj, d_x, s.d_out_THV.ensure(size(rows, q_width)), false));
   attention_core_backward(pass, {.heads = c.num_attention_heads, .nope = width, .rope = 0, .value = width}, a, s);
   join_groups(pass, s);
-  const float *d_q = s.d_q_THK.data(), *d_k = s.d_k_TGW.data(), *d_v = s.d_v_TGW.data();
+  const float *d_q = s.d_q_THA.data(), *d_k = s.d_k_TGA.data(), *d_v = s.d_v_TGA.data();
   matmul(pass.compute, through_matrix(pass, wt.q_proj, d_q, d_norm, false));
   matmul(pass.compute, through_matrix(pass, wt.k_proj, d_k, d_norm, true));
   matmul(pass.compute, through_matrix(pass, wt.v_proj, d_v, d_norm, true));

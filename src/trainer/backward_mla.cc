@@ -17,7 +17,7 @@ void rope_backward(const PassContext& pass, BackwardScratch& s) {
     const float* cos_sin = pass.rope_TR + static_cast<std::ptrdiff_t>(t) * rope;
     for (int h = 0; h < heads; ++h)
       rope_rotate(cos_sin, rope / 2, -1,
-                  s.d_q_THK.data() + (static_cast<std::ptrdiff_t>(t) * heads + h) * key + c.qk_nope_head_dim);
+                  s.d_q_THA.data() + (static_cast<std::ptrdiff_t>(t) * heads + h) * key + c.qk_nope_head_dim);
     float* d_pe = s.d_kv_a_TW.data() + static_cast<std::ptrdiff_t>(t) * c.latent_row_width() + c.kv_lora_rank;
     const float* shares = s.d_k_pe_THR.data() + static_cast<std::ptrdiff_t>(t) * heads * rope;
     std::memcpy(d_pe, shares, size(rope, 4));
@@ -44,7 +44,7 @@ void mla_backward(const PassContext& pass, const AttentionWeights& w, const Atte
   matmul(pass.compute, through_matrix(pass, wt.o_proj, d_x, d_out, false));
   attention_core_backward(pass, {heads, c.qk_nope_head_dim, c.qk_rope_head_dim, c.v_head_dim}, a, s);
   rope_backward(pass, s);
-  const float *d_q = s.d_q_THK.data(), *d_kv = s.d_kv_THB.data();
+  const float *d_q = s.d_q_THA.data(), *d_kv = s.d_kv_THB.data();
   matmul(pass.compute, through_matrix(pass, wt.kv_b_proj, d_kv, d_latent, false));
   norm_rows_backward(pass.compute,
                      {rows, latent, a.kv_a_TW.data(), wide, w.kv_a_layernorm.data(), d_latent, latent,

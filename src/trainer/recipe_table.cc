@@ -17,6 +17,13 @@ std::string toml_excerpt(const toml::node& node) {
   return text;
 }
 
+// " (line 12)"; with the file where the subject names another, which includes it.
+std::string RecipeTable::place_of(const toml::source_region& source) const {
+  if (!source.begin) return "";
+  const bool included = source.path && !subject_.starts_with(*source.path);
+  return fmt::format(" ({}line {})", included ? *source.path + ", " : "", source.begin.line);
+}
+
 const toml::node* RecipeTable::find(std::string_view key) {
   asked_.emplace(key);
   return table_.get(key);
@@ -28,10 +35,9 @@ void RecipeTable::fail_with(Error error) {
 
 void RecipeTable::fail(std::string_view key, std::string_view expected) {
   const toml::node* node = table_.get(key);
-  const auto source = node != nullptr ? node->source().begin : table_.source().begin;
   fail_with(Error{ErrorKind::invalid, fmt::format("{}: {}: expected {}, found {}{}", subject_, key, expected,
                                                   node != nullptr ? toml_excerpt(*node) : "nothing",
-                                                  source ? fmt::format(" (line {})", source.line) : "")});
+                                                  place_of(node != nullptr ? node->source() : table_.source()))});
 }
 
 std::string RecipeTable::text(std::string_view key, std::optional<std::string> absent) {
@@ -124,9 +130,8 @@ Status RecipeTable::finish() {
     if (asked_.contains(key.str())) continue;
     std::string known;
     for (const std::string& name : asked_) known += (known.empty() ? "" : ", ") + name;
-    const auto begin = key.source().begin;
     return Error{ErrorKind::invalid, fmt::format("{}: unknown key {}{}: expected one of {}", subject_, key.str(),
-                                                 begin ? fmt::format(" (line {})", begin.line) : "", known)};
+                                                 place_of(key.source()), known)};
   }
   return Done{};
 }

@@ -42,6 +42,7 @@ class RecipeTable {
 
  private:
   const toml::node* find(std::string_view key);
+  std::string place_of(const toml::source_region& source) const;
 
   const toml::table& table_;
   std::string subject_;

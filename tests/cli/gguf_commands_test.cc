@@ -85,7 +85,7 @@ TEST(Quantize, ImportanceKeepsMoreOfTheModel) {
 
 TEST(Quantize, RefusesTypesAndModelsByName) {
   TempDir dir;
-  expect_refused(run_hadal({"quantize", golden("v3"), dir / "x.gguf", "--type", "q9_9"}), kWorldWasWrong,
+  expect_refused(run_hadal({"quantize", golden("v3"), dir / "x.gguf", "--type", "q9_9"}), kWrongUsage,
                  {"--type: expected one of f32, f16", "found q9_9"});
   expect_refused(run_hadal({"quantize", dir / "absent", dir / "x.gguf"}), kWorldWasWrong, {"found nothing there"});
   EXPECT_FALSE(fs::exists(dir / "x.gguf"));
@@ -145,8 +145,10 @@ TEST(Synth, WritesTheSameWholeModelForTheSameSeed) {
   const Outcome logits = run_hadal({"logits", dir / "a.gguf", "--tokens", "1,2,3", "--positions", "2"});
   EXPECT_EQ(logits.status, 0) << logits.err;
   EXPECT_EQ(logits.out.find("null"), std::string::npos);  // every logit is finite
-  expect_refused(run_hadal({"synth", "deepseek-v9", dir / "c.gguf"}), kWorldWasWrong,
-                 {"expected one of the shapes deepseek-v2-lite"});
+  expect_refused(run_hadal({"synth", "deepseek-v9", dir / "c.gguf"}), kWrongUsage,
+                 {"SHAPE: expected one of deepseek-v2-lite", "found deepseek-v9"});
+  expect_refused(run_hadal({"synth", "tiny-moe", dir / "c.bin"}), kWrongUsage,
+                 {"OUT: expected a name that ends in .gguf", "c.bin"});
 }
 
 }  // namespace

@@ -103,6 +103,8 @@ TEST(Refusals, AbsentModelIsNamedByEveryCommandThatTakesOne) {
   expect_wrong({"inspect", tokens}, {"tokens.json: expected a directory with config.json", "found another file"});
   expect_wrong({"inspect", "no-such-name"},
                {"no-such-name: expected a model's directory, or the name of one in", "found none"});
+  expect_wrong({"inspect", "absent.gguf"}, {"absent.gguf: expected a .gguf file, found none"});
+  expect_wrong({"eval", tokens}, {"eval: expected a file of questions (.jsonl or .jsonl.gz)", "tokens.json"});
   expect_wrong({"inspect", ""}, {"model: expected a directory or a name, found an empty one"});
 }
 

@@ -132,7 +132,9 @@ INSTANTIATE_TEST_SUITE_P(Types, Quantiser, ::testing::ValuesIn(kTypes),
                          [](const auto& type) { return lower(type.param); });
 
 TEST(QuantiserTypes, AreNamed) {
-  EXPECT_EQ(quantisable_types(), "f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k");
+  EXPECT_EQ(quantisable_types(),
+            (std::vector<std::string>{"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k",
+                                      "q4_k", "q5_k", "q6_k"}));
   EXPECT_TRUE(can_quantise(DType::bf16));
   EXPECT_FALSE(can_quantise(DType::iq1_s));
 }

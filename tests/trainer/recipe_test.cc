@@ -182,6 +182,12 @@ TEST(Recipe, WhatIsNotSaidComesFromTheIncludedRecipe) {
   ASSERT_TRUE(nested.ok()) << nested.error().message;
   EXPECT_EQ(nested->init_std, 0.5);
   EXPECT_EQ(nested->sources.size(), common->sources.size());
+  std::ofstream(folder / "wrong.toml") << "seed = 1\ninit_std = \"x\"";
+  const auto misplaced = parse("include = \"wrong.toml\"\nname = \"own\"");
+  ASSERT_FALSE(misplaced.ok());
+  EXPECT_NE(misplaced.error().message.find("init_std: expected a number, found 'x' (wrong.toml, line 2)"),
+            std::string::npos)
+      << misplaced.error().message;
   std::ofstream(folder / "circle.toml") << "include = \"circle.toml\"";
   for (const auto& [text, said] :
        {std::pair{"include = 3", "found 3"}, std::pair{"include = \"../x.toml\"", "same folder"},
