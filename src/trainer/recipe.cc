@@ -162,9 +162,9 @@ Status check_questions(RecipeTable& table, const std::vector<SourceRecipe>& sour
   return Done{};
 }
 
-Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subject,
+Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subject, const toml::table* defaults,
                                 const std::vector<SourceRecipe>& sources) {
-  RecipeTable table(toml, subject);
+  RecipeTable table(toml, subject, defaults);
   StageRecipe stage;
   constexpr std::string_view kKinds[] = {"pretrain", "sft", "grpo", "rejection"};
   const int kind = table.choice("kind", 0, {std::begin(kKinds), std::end(kKinds)});
@@ -283,12 +283,6 @@ Result<toml::table> parse_toml(std::string_view text, const std::string& subject
                            error.source().begin.column, error.description())};
 }
 
-// Each key that `table` does not have is taken from `others`, whole.
-void take_missing(const toml::table& others, toml::table& table) {
-  for (const auto& [key, node] : others)
-    if (!table.contains(key)) table.insert(key, node);
-}
-
 // What `root` does not say is taken from the recipe that it includes, a whole top-level key or table at a time; that
 // one may include another.
 Status take_included(toml::table& root, const std::filesystem::path& file, int depth = 0) {
@@ -311,7 +305,10 @@ Status take_included(toml::table& root, const std::filesystem::path& file, int d
   HADAL_ASSIGN(toml::table included, parse_toml(text, *name));
   HADAL_RETURN_IF_ERROR(take_included(included, included_file, depth + 1));
   root.erase("include");
-  take_missing(included, root);
+  for (auto&& [said, node] : included)  // moved: a copy would forget where it stood
+    node.visit([&, &key = said](auto& value) {
+      if (!root.contains(key)) root.insert(key, std::move(value));
+    });
   return Done{};
 }
 
@@ -343,10 +340,8 @@ Result<Recipe> parse_recipe(std::string_view text, const std::filesystem::path& 
   recipe.model_json = json_of(*model).dump();
   HADAL_RETURN_IF_ERROR(parse_sources(sources, subject, folder, recipe));
   for (const toml::table* toml : stages) {
-    toml::table whole = *toml;
-    if (stage_defaults) take_missing(*stage_defaults, whole);
-    HADAL_ASSIGN(StageRecipe stage,
-                 parse_stage(whole, fmt::format("{}: stage[{}]", subject, recipe.stages.size()), recipe.sources));
+    HADAL_ASSIGN(StageRecipe stage, parse_stage(*toml, fmt::format("{}: stage[{}]", subject, recipe.stages.size()),
+                                                stage_defaults, recipe.sources));
     recipe.stages.push_back(std::move(stage));
   }
   if (recipe.stages.empty()) return Error{ErrorKind::invalid, subject + ": expected a [[stage]], found none"};

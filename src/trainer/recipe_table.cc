@@ -1,6 +1,7 @@
 #include "trainer/recipe_table.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <sstream>
 
@@ -26,7 +27,12 @@ std::string RecipeTable::place_of(const toml::source_region& source) const {
 
 const toml::node* RecipeTable::find(std::string_view key) {
   asked_.emplace(key);
-  return table_.get(key);
+  return get(key);
+}
+
+const toml::node* RecipeTable::get(std::string_view key) const {
+  const toml::node* node = table_.get(key);
+  return node == nullptr && defaults_ != nullptr ? defaults_->get(key) : node;
 }
 
 void RecipeTable::fail_with(Error error) {
@@ -34,7 +40,7 @@ void RecipeTable::fail_with(Error error) {
 }
 
 void RecipeTable::fail(std::string_view key, std::string_view expected) {
-  const toml::node* node = table_.get(key);
+  const toml::node* node = get(key);
   fail_with(Error{ErrorKind::invalid, fmt::format("{}: {}: expected {}, found {}{}", subject_, key, expected,
                                                   node != nullptr ? toml_excerpt(*node) : "nothing",
                                                   place_of(node != nullptr ? node->source() : table_.source()))});
@@ -126,12 +132,12 @@ std::vector<const toml::table*> RecipeTable::tables(std::string_view key) {
 
 Status RecipeTable::finish() {
   if (error_) return *error_;
-  for (const auto& [key, node] : table_) {
-    if (asked_.contains(key.str())) continue;
-    std::string known;
-    for (const std::string& name : asked_) known += (known.empty() ? "" : ", ") + name;
-    return Error{ErrorKind::invalid, fmt::format("{}: unknown key {}{}: expected one of {}", subject_, key.str(),
-                                                 place_of(key.source()), known)};
+  for (const toml::table* table : {&table_, defaults_}) {
+    if (table == nullptr) continue;
+    for (const auto& [key, node] : *table)
+      if (!asked_.contains(key.str()))
+        return Error{ErrorKind::invalid, fmt::format("{}: unknown key {}{}: expected one of {}", subject_, key.str(),
+                                                     place_of(key.source()), fmt::join(asked_, ", "))};
   }
   return Done{};
 }

@@ -21,9 +21,11 @@ namespace hadal {
 class RecipeTable {
  public:
   // `subject`: "abyss.toml: stage[0]".
-  RecipeTable(const toml::table& table, std::string subject) : table_(table), subject_(std::move(subject)) {}
+  // A key that `table` does not have is taken from `defaults`.
+  RecipeTable(const toml::table& table, std::string subject, const toml::table* defaults = nullptr)
+      : table_(table), defaults_(defaults), subject_(std::move(subject)) {}
 
-  bool has(std::string_view key) const { return table_.contains(key); }
+  bool has(std::string_view key) const { return get(key) != nullptr; }
   std::string text(std::string_view key, std::optional<std::string> absent);
   bool flag(std::string_view key, bool absent);
   std::int64_t integer(std::string_view key, std::optional<std::int64_t> absent, std::int64_t low, std::int64_t high);
@@ -41,10 +43,12 @@ class RecipeTable {
   Status finish();
 
  private:
+  const toml::node* get(std::string_view key) const;
   const toml::node* find(std::string_view key);
   std::string place_of(const toml::source_region& source) const;
 
   const toml::table& table_;
+  const toml::table* defaults_;
   std::string subject_;
   std::set<std::string, std::less<>> asked_;
   std::optional<Error> error_;

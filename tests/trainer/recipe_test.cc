@@ -182,10 +182,10 @@ TEST(Recipe, WhatIsNotSaidComesFromTheIncludedRecipe) {
   ASSERT_TRUE(nested.ok()) << nested.error().message;
   EXPECT_EQ(nested->init_std, 0.5);
   EXPECT_EQ(nested->sources.size(), common->sources.size());
-  std::ofstream(folder / "wrong.toml") << "seed = 1\ninit_std = \"x\"";
+  std::ofstream(folder / "wrong.toml") << "include = \"common.toml\"\ninit_std = \"x\"";
   const auto misplaced = parse("include = \"wrong.toml\"\nname = \"own\"");
   ASSERT_FALSE(misplaced.ok());
-  EXPECT_NE(misplaced.error().message.find("init_std: expected a number, found 'x' (wrong.toml, line 2)"),
+  EXPECT_NE(misplaced.error().message.find("init_std: expected a number from 0 to 10, found 'x' (wrong.toml, line 2)"),
             std::string::npos)
       << misplaced.error().message;
   std::ofstream(folder / "circle.toml") << "include = \"circle.toml\"";
