@@ -52,6 +52,16 @@ void widen_row(const std::uint16_t* from, int n, float* to) {
   }
 }
 
+// A core's own prefetcher stops at each end of a page, and few rows of experts are multiplied faster than panels come:
+// 3 KB of bf16 ahead give 4 to 18 % with one or two rows an expert, 4 to 8 % with eight, 3 % to prompts; 8 KB ahead take
+// 10 % from a single row (20 M model, Emerald Rapids, 2026-11-29).
+inline constexpr int kStepsAhead = 24;
+template <class E>
+HADAL_INLINE void prefetch_step(const E* panel) {  // two cache lines
+  __builtin_prefetch(panel);
+  __builtin_prefetch(panel + 16 * Element<E>::kDepth);
+}
+
 // kWide: a is [k / depth][m][depth] with a_stride elements from one k to the next; else rows with a_stride from row to row.
 template <class E, int MR, int NP, bool kWide>
 HADAL_INLINE void tile(int n, int steps, const Left<E>* a, std::ptrdiff_t a_stride, const E* b, std::ptrdiff_t panel_stride, float* c,
@@ -76,6 +86,8 @@ HADAL_INLINE void tile(int n, int steps, const Left<E>* a, std::ptrdiff_t a_stri
     typename Element<E>::Wide bs[2 * NP];
 #pragma GCC unroll 8
     for (int j = 0; j < 2 * NP; ++j) bs[j] = Element<E>::load_b(b + (j / 2) * panel_stride + (j % 2) * 16 * kDepth);
+#pragma GCC unroll 4
+    for (int j = 0; j < NP; ++j) prefetch_step(b + j * panel_stride + kStepsAhead * 32 * kDepth);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
       const auto as = Element<E>::broadcast(kWide ? a + i * kDepth : a + i * a_stride);
