@@ -74,8 +74,10 @@ struct AttentionActivations {
   FloatBuffer lse_HT;                            // log-sum-exp, head by head
   FloatBuffer k_TGA, v_TGA;                      // grouped-query attention: keys, rotated, and values
   std::vector<AttentionTile> tiles;
-  // Scratch of paths that training never takes: a cached prefix, the absorbed order.
-  FloatBuffer prefix_latent_SC, prefix_pe_SR, prefix_kv_SHB, absorbed_q_THW, absorbed_out_THC;
+  // Keys and values of segments that do not start at position 0, in one piece: out of the cache, or joined.
+  FloatBuffer prefix_latent_SC, prefix_pe_SR, prefix_kv_SHB;
+  // Scratch of the absorbed order, which training never takes.
+  FloatBuffer absorbed_q_THW, absorbed_out_THC;
   std::vector<const std::byte*> page_rows;
   std::vector<CachedPositions> cached_T;
   std::vector<AbsorbedPart> absorbed_parts;
@@ -136,6 +138,24 @@ void gqa_forward(const PassContext& pass, int layer, const AttentionWeights& w, 
                  AttentionActivations& a);
 void ffn_forward(const PassContext& pass, int layer, const BlockWeights& w, const float* x_mid, float* x_out,
                  FfnActivations& a);
+
+// Training: segments that go on from other rows of the batch (Segment::prefix_row) meet their keys and values in one
+// piece, which is copied together. The pieces lie one after another in the order of the segments.
+class JoinedRows {
+ public:
+  explicit JoinedRows(std::span<const Segment> segments);
+  int rows() const { return rows_; }
+  // Of segment i; -1: it starts at position 0, and its rows are in one piece as they lie.
+  int first(std::size_t segment) const { return first_[segment]; }
+
+  // to [rows(), width] from rows of [T, width] that lie `stride` apart.
+  void copy(const Compute& compute, std::span<const Segment> segments, const float* from, std::ptrdiff_t stride,
+            int width, float* to) const;
+
+ private:
+  std::vector<int> first_;
+  int rows_ = 0;
+};
 
 // Grouped-query attention: turns one query or key head [A] in place; direction -1 turns it back.
 void rotate_head(const ModelConfig& config, const float* cos_sin, int direction, float* head);

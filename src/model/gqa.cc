@@ -135,17 +135,36 @@ enum class Keys {
   copied,    // cached before; floats again
   in_pages   // cached, read as they lie
 };
-Keys keys_of(const PassContext& pass, const Segment& s) {
-  if (pass.store && s.rows < kFewRows && (s.first_position > 0 || s.rows == 1)) return Keys::in_pages;
+Keys keys_of(const Segment& s) {
+  if (s.rows < kFewRows && (s.first_position > 0 || s.rows == 1)) return Keys::in_pages;
   return s.first_position == 0 ? Keys::of_batch : Keys::copied;
 }
 
-// All segments whose keys are the batch's own, at once: training has no others, and its backward pass takes the tiles.
+// Training: what goes on from other rows of the batch meets them in one piece with its own.
+void attend_training(const PassContext& pass, AttentionActivations& a) {
+  const int width = pass.config.head_dim, kv_width = pass.config.num_key_value_heads * width;
+  const JoinedRows joined(pass.segments);
+  float* keys = a.prefix_kv_SHB.ensure(size(joined.rows(), 2 * kv_width));
+  float* values = keys + static_cast<std::ptrdiff_t>(joined.rows()) * kv_width;
+  joined.copy(pass.compute, pass.segments, a.k_TGA.data(), kv_width, kv_width, keys);
+  joined.copy(pass.compute, pass.segments, a.v_TGA.data(), kv_width, kv_width, values);
+  a.tiles.clear();
+  for (std::size_t i = 0; i < pass.segments.size(); ++i) {
+    const Segment& s = pass.segments[i];
+    const bool own = joined.first(i) < 0;
+    const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(own ? s.first_row : joined.first(i)) * kv_width;
+    add_tiles(pass, s,
+              {(own ? a.k_TGA.data() : keys) + first, (own ? a.v_TGA.data() : values) + first, kv_width, width}, a);
+  }
+  attention(pass.compute, a.tiles);
+}
+
+// All segments whose keys are the batch's own, at once.
 void attend_batch(const PassContext& pass, AttentionActivations& a) {
   const int width = pass.config.head_dim, kv_width = pass.config.num_key_value_heads * width;
   a.tiles.clear();
   for (const Segment& s : pass.segments) {
-    if (keys_of(pass, s) != Keys::of_batch) continue;
+    if (keys_of(s) != Keys::of_batch) continue;
     const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(s.first_row) * kv_width;
     add_tiles(pass, s, {a.k_TGA.data() + first, a.v_TGA.data() + first, kv_width, width}, a);
   }
@@ -215,12 +234,15 @@ void gqa_forward(const PassContext& pass, int layer, const AttentionWeights& w, 
   project(pass, w, a);
   a.out_THV.ensure(size(rows, width));
   a.lse_HT.ensure(size(rows, c.num_attention_heads));
-  if (pass.store) write_rows(pass, layer, a);
-  attend_batch(pass, a);
-  for (const Segment& s : pass.segments) {
-    const Keys keys = keys_of(pass, s);
-    if (keys == Keys::in_pages) attend_in_pages(pass, layer, s, a);
-    if (keys == Keys::copied) attend_copied(pass, layer, s, a);
+  if (!pass.store) {
+    attend_training(pass, a);
+  } else {
+    write_rows(pass, layer, a);
+    attend_batch(pass, a);
+    for (const Segment& s : pass.segments) {
+      if (keys_of(s) == Keys::in_pages) attend_in_pages(pass, layer, s, a);
+      if (keys_of(s) == Keys::copied) attend_copied(pass, layer, s, a);
+    }
   }
   matmul(pass.compute, {.weights = &w.o_proj,
                         .x = a.out_THV.data(),

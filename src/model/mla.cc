@@ -136,6 +136,38 @@ void add_expanded_tiles(const PassContext& pass, const Segment& s, const Expande
     }
 }
 
+// Training: the whole batch is expanded at once; what goes on from other rows meets them in one piece with its own.
+void attend_training(const PassContext& pass, const AttentionWeights& w, AttentionActivations& a) {
+  const ModelConfig& c = pass.config;
+  const int pair = c.num_attention_heads * (c.qk_nope_head_dim + c.v_head_dim), rope = c.qk_rope_head_dim;
+  float* kv = a.kv_THB.ensure(size(pass.rows, pair));
+  matmul(pass.compute, {.weights = &w.kv_b_proj,
+                        .x = a.latent_TC.data(),
+                        .x_stride = c.kv_lora_rank,
+                        .y = kv,
+                        .y_stride = pair,
+                        .rows = pass.rows});
+  const ExpandedKeys own{kv, pair, a.kv_a_TW.data() + c.kv_lora_rank, c.latent_row_width()};
+  const JoinedRows joined(pass.segments);
+  float* joined_kv = a.prefix_kv_SHB.ensure(size(joined.rows(), pair));
+  float* joined_pe = a.prefix_pe_SR.ensure(size(joined.rows(), rope));
+  joined.copy(pass.compute, pass.segments, own.kv, own.kv_stride, pair, joined_kv);
+  joined.copy(pass.compute, pass.segments, own.pe, own.pe_stride, rope, joined_pe);
+  a.tiles.clear();
+  for (std::size_t i = 0; i < pass.segments.size(); ++i) {
+    const Segment& s = pass.segments[i];
+    const std::ptrdiff_t first = joined.first(i);
+    if (first < 0)
+      add_expanded_tiles(
+          pass, s,
+          {own.kv + s.first_row * own.kv_stride, own.kv_stride, own.pe + s.first_row * own.pe_stride, own.pe_stride},
+          a);
+    else
+      add_expanded_tiles(pass, s, {joined_kv + first * pair, pair, joined_pe + first * rope, rope}, a);
+  }
+  attention(pass.compute, a.tiles);
+}
+
 // Segments that start at position 0 share one expansion, of the batch's own latents.
 void attend_expanded(const PassContext& pass, int layer, const AttentionWeights& w, std::span<const Segment> segments,
                      AttentionActivations& a) {
@@ -302,7 +334,7 @@ void mla_forward(const PassContext& pass, int layer, const AttentionWeights& w, 
   a.out_THV.ensure(size(rows, out_width));
   a.lse_HT.ensure(size(rows, c.num_attention_heads));
   if (!pass.store) {
-    attend_expanded(pass, layer, w, pass.segments, a);
+    attend_training(pass, w, a);
   } else {
     write_latents(pass, layer, a);
     // Runs of neighbouring segments that take the same order go together.

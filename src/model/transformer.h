@@ -53,7 +53,8 @@ struct Segment {
   int rows;            // new tokens of this sequence in the batch
   int first_position;  // position of the first of them = tokens already cached
   std::span<const PageId>
-      pages;  // covering positions [0, first_position + rows); the new rows are written by forward()
+      pages;           // covering positions [0, first_position + rows); the new rows are written by forward()
+  int prefix_row = 0;  // training, behind position 0: the batch's rows from here on are the positions before
 };
 
 struct ForwardBatch {

@@ -12,6 +12,25 @@ namespace {
 
 constexpr int kRows = 64;
 
+// Gradients of joined rows [S, H, width] go back to where the rows came from, [T, H, width]: a segment's own are moved,
+// those before it added. A thread has a head to itself, so that sums keep the order of the segments.
+void part_joined(const PassContext& pass, const JoinedRows& joined, int heads, int width, const float* d_joined,
+                 float* d_rows) {
+  if (joined.rows() == 0 || width == 0) return;
+  pass.compute.pool->parallel_for(heads, [&](int h, int) {
+    const auto at = [&](auto* rows, std::ptrdiff_t row) { return rows + (row * heads + h) * width; };
+    for (std::size_t i = 0; i < pass.segments.size(); ++i) {
+      const Segment& s = pass.segments[i];
+      const int first = joined.first(i);
+      if (first < 0) continue;
+      for (int p = 0; p < s.first_position; ++p)
+        pass.compute.kernels->add_scaled(at(d_joined, first + p), 1.0f, width, at(d_rows, s.prefix_row + p));
+      for (int r = 0; r < s.rows; ++r)
+        std::memcpy(at(d_rows, s.first_row + r), at(d_joined, first + s.first_position + r), size(width, 4));
+    }
+  });
+}
+
 }  // namespace
 
 WeightGradientJob matrix_gradient(const PassContext& pass, const float* dy, int outputs, const float* x, int inputs,
@@ -45,13 +64,19 @@ void attention_core_backward(const PassContext& pass, const HeadShape& shape, co
                        pair_stride = static_cast<std::ptrdiff_t>(heads) * pair,
                        pe_stride = static_cast<std::ptrdiff_t>(heads) * shape.rope,
                        out_stride = static_cast<std::ptrdiff_t>(heads) * shape.value;
+  const JoinedRows joined(pass.segments);
   float* d_q = s.d_q_THA.ensure(size(pass.rows, heads * key));
   float* d_kv = s.d_kv_THB.ensure(size(pass.rows, heads * pair));
   float* d_pe = s.d_k_pe_THR.ensure(size(pass.rows, heads * shape.rope));
+  float* d_joined_kv = s.d_joined_kv_SHB.ensure(size(joined.rows(), heads * pair));
+  float* d_joined_pe = s.d_joined_pe_SHR.ensure(size(joined.rows(), heads * shape.rope));
   s.tiles.clear();
   for (const AttentionTile& f : a.tiles) {
     const std::ptrdiff_t at = f.q - a.q_THA.data();  // the tile's first row and head, recovered from its query
     const std::ptrdiff_t t = at / q_stride, h = at % q_stride / key;
+    const auto segment = std::ranges::find(pass.segments, static_cast<int>(t), &Segment::first_row);
+    const std::ptrdiff_t first = joined.first(static_cast<std::size_t>(segment - pass.segments.begin()));
+    const bool own = first < 0;
     AttentionTileBackward b{};
     b.forward = f;
     b.d_out_stride = out_stride;
@@ -59,13 +84,15 @@ void attention_core_backward(const PassContext& pass, const HeadShape& shape, co
     b.d_q_stride = q_stride;
     b.d_q = d_q + t * q_stride + h * key;
     b.d_k_nope_stride = b.d_v_stride = pair_stride;
-    b.d_k_nope = d_kv + t * pair_stride + h * pair;
+    b.d_k_nope = (own ? d_kv + t * pair_stride : d_joined_kv + first * pair_stride) + h * pair;
     b.d_v = b.d_k_nope + shape.nope;
     b.d_k_pe_stride = pe_stride;
-    b.d_k_pe = d_pe + t * pe_stride + h * shape.rope;
+    b.d_k_pe = (own ? d_pe + t * pe_stride : d_joined_pe + first * pe_stride) + h * shape.rope;
     s.tiles.push_back(b);
   }
   attention_backward(pass.compute, s.tiles);
+  part_joined(pass, joined, heads, pair, d_joined_kv, d_kv);
+  part_joined(pass, joined, heads, shape.rope, d_joined_pe, d_pe);
 }
 
 void norm_rows_backward(const Compute& compute, const NormBackward& job, FloatBuffer& partials) {

@@ -54,6 +54,7 @@ struct BlockGradients {
 struct BackwardScratch {
   FloatBuffer d_norm_TD, d_act, d_gate_up, d_expert_act, d_expert_gate_up, d_expert_norm_SD, d_weights_TK, d_logits_TE;
   FloatBuffer d_out_THV, d_q_THA, d_q_norm_TQ, d_q_a_TQ, d_kv_THB, d_k_pe_THR, d_latent_TC, d_kv_a_TW, d_k_TGA, d_v_TGA;
+  FloatBuffer d_joined_kv_SHB, d_joined_pe_SHR;  // of keys and values that were joined
   FloatBuffer norm_partials;
   std::vector<AttentionTileBackward> tiles;
   std::vector<MatmulJob> jobs;

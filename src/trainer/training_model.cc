@@ -120,18 +120,28 @@ void TrainingModel::Impl::forward(const TrainingBatch& batch) {
   HADAL_CHECK(batch.kept_ends.empty() || batch.kept_ends.size() == batch.tokens.size());
   replayed = batch.routes;
   segments.clear();
-  for (std::size_t i = 0; i + 1 < batch.starts.size(); ++i)
-    if (batch.starts[i + 1] > batch.starts[i])
-      segments.push_back({batch.starts[i], batch.starts[i + 1] - batch.starts[i], 0, {}});
+  for (std::size_t i = 0; i + 1 < batch.starts.size(); ++i) {
+    const int first = batch.starts[i], count = batch.starts[i + 1] - first;
+    const int prefix = batch.prefixes.empty() ? -1 : batch.prefixes[i];
+    if (count == 0) continue;
+    Segment segment{first, count, 0, {}};
+    if (prefix >= 0) {
+      const auto p = static_cast<std::size_t>(prefix);
+      HADAL_CHECK(p < i && batch.prefixes[p] < 0);
+      segment.first_position = batch.starts[p + 1] - batch.starts[p];
+      segment.prefix_row = batch.starts[p];
+    }
+    segments.push_back(segment);
+  }
   const int rope_dim = config.rope_dim();
   float* rope = rope_TR.ensure(size(rows, rope_dim));
   float* x = stream_TD[0].ensure(size(rows, d));
-  for (const Segment& s : segments) rope_table->cover(s.rows);
+  for (const Segment& s : segments) rope_table->cover(s.first_position + s.rows);
   compute.pool->parallel_for(static_cast<int>(segments.size()), [&](int i, int) {
     const Segment& s = segments[static_cast<std::size_t>(i)];
     for (int r = 0; r < s.rows; ++r) {
       const std::ptrdiff_t t = s.first_row + r;
-      std::memcpy(rope + t * rope_dim, rope_table->row(r), size(rope_dim, 4));
+      std::memcpy(rope + t * rope_dim, rope_table->row(s.first_position + r), size(rope_dim, 4));
       embed(config, packed.weights, *compute.kernels, batch.tokens[static_cast<std::size_t>(t)], x + t * d);
     }
   });
@@ -201,7 +211,7 @@ StepResult TrainingModel::forward_backward(const TrainingBatch& batch, const Tra
                 counted;
   BalanceLoss balance{.alpha = losses.sequence_balance_alpha, .value = 0};
   if (losses.mtp_weight > 0) {
-    HADAL_CHECK(m.packed.mtp != nullptr);
+    HADAL_CHECK(m.packed.mtp != nullptr && batch.prefixes.empty());
     result.mtp_loss = m.mtp.run(m.pass(), m.packed, m.head, batch, m.final_TD.data(),
                                 static_cast<float>(losses.mtp_weight), balance, d_final, m.scratch);
   }

@@ -30,11 +30,14 @@ struct ParameterSlot {
 };
 
 // Sequences of one step, packed one after another: sequence i has rows [starts[i], starts[i + 1]); none attends
-// another.
+// another, but for prefixes.
 struct TrainingBatch {
   std::vector<TokenId> tokens;        // [T]
   std::vector<std::int32_t> targets;  // [T] the token that row must predict; -1: not counted
   std::vector<int> starts;            // [sequences + 1], from 0 to T
+  // [sequences] the earlier sequence, one without a prefix itself, that this one goes on from and attends; -1: none.
+  // Empty: none of them has one. What sequences share is then computed once.
+  std::vector<int> prefixes = {};
 
   // How targets were drawn by an engine, where the trainer is to see them as it did; else left alone.
   double temperature = 1;              // that logits are divided by

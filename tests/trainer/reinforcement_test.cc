@@ -56,7 +56,8 @@ struct Case {
   TrainingBatch batch(double temperature, bool replay_routes, bool replay_mask) const {
     TrainingBatch batch;
     batch.temperature = temperature;
-    for (const Rollout& rollout : rollouts) append_rollout(rollout, shape, replay_routes, replay_mask, batch);
+    for (std::size_t i = 0; i < rollouts.size(); ++i)
+      append_rollout(rollouts[i], i == 0 ? nullptr : &rollouts[i - 1], shape, replay_routes, replay_mask, batch);
     finish_routes(shape, batch);
     return batch;
   }

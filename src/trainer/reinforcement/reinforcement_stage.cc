@@ -7,6 +7,7 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/rng.h"
@@ -66,15 +67,20 @@ class ReinforcementStage::Update {
     const StageRecipe& recipe = stage_.setting_.stage;
     for (const Lesson& lesson : lessons_) tokens_ += static_cast<double>(lesson.rollout->drawn().size());
     std::size_t begin = 0, rows = 0;
-    for (std::size_t end = 0; end <= lessons_.size(); ++end) {
-      const std::size_t more = end < lessons_.size() ? lessons_[end].rollout->tokens.size() - 1 : 0;
-      if (end == lessons_.size() || (rows > 0 && rows + more > static_cast<std::size_t>(recipe.batch_tokens))) {
+    for (std::size_t end = 0; end < lessons_.size(); ++end) {
+      const Rollout& rollout = *lessons_[end].rollout;
+      const std::size_t whole = rollout.tokens.size() - 1;
+      const bool shared = end > begin && same_prompt(rollout, *lessons_[end - 1].rollout);
+      const std::size_t more = whole - (shared ? rows_of_prompt(rollout) : 0);
+      if (rows > 0 && rows + more > static_cast<std::size_t>(recipe.batch_tokens)) {
         learn(lessons_.subspan(begin, end - begin), expert_load);
         begin = end;
-        rows = 0;
+        rows = whole;
+      } else {
+        rows += more;
       }
-      rows += more;
     }
+    learn(lessons_.subspan(begin), expert_load);
   }
   const TokenSums& sums() const { return sums_; }
   std::int64_t rows() const { return rows_; }
@@ -89,9 +95,13 @@ class ReinforcementStage::Update {
     batch.temperature = grpo.sampling.temperature;
     std::vector<double> advantages;          // [T]
     std::vector<TokenProbabilities> tokens;  // [T]
+    std::vector<std::size_t> ends;           // the row behind each lesson
+    const Rollout* before = nullptr;
     for (const Lesson& lesson : lessons) {
       const Rollout& rollout = *lesson.rollout;
-      append_rollout(rollout, stage_.shape_, grpo.replay_routes, grpo.replay_mask, batch);
+      append_rollout(rollout, std::exchange(before, &rollout), stage_.shape_, grpo.replay_routes, grpo.replay_mask,
+                     batch);
+      ends.push_back(batch.tokens.size());
       advantages.resize(batch.tokens.size(), lesson.advantage);
       tokens.resize(batch.tokens.size());
       for (std::size_t i = 0; i < rollout.log_probabilities.size(); ++i)
@@ -99,7 +109,7 @@ class ReinforcementStage::Update {
             static_cast<double>(rollout.log_probabilities[i]);
     }
     finish_routes(stage_.shape_, batch);
-    if (grpo.policy.off_policy_limit > 0) mask(lessons, batch);
+    if (grpo.policy.off_policy_limit > 0) mask(lessons, ends, batch);
     if (stage_.reference_) {
       TrainingBatch own = batch;  // the reference goes its own routes
       own.routes.clear();
@@ -129,11 +139,11 @@ class ReinforcementStage::Update {
   }
 
   // Takes the targets of answers away that are too far off policy.
-  void mask(std::span<const Lesson> lessons, TrainingBatch& batch) {
+  void mask(std::span<const Lesson> lessons, std::span<const std::size_t> ends, TrainingBatch& batch) {
     const std::vector<float> nll = stage_.setting_.model.negative_log_likelihoods(batch);
     for (std::size_t i = 0; i < lessons.size(); ++i) {
       const auto& drawn = lessons[i].rollout->log_probabilities;
-      const std::size_t end = static_cast<std::size_t>(batch.starts[i + 1]), begin = end - drawn.size();
+      const std::size_t end = ends[i], begin = end - drawn.size();
       std::vector<double> now;
       for (std::size_t t = begin; t < end; ++t) now.push_back(-static_cast<double>(nll[t]));
       if (!off_policy(stage_.setting_.stage.grpo.policy, lessons[i].advantage, now, drawn)) continue;

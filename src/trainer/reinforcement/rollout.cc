@@ -74,28 +74,49 @@ Result<std::vector<Rollout>> RolloutEngine::run(std::span<const RolloutRequest> 
   return rollouts;
 }
 
-void append_rollout(const Rollout& rollout, const RouteShape& shape, bool replay_routes, bool replay_mask,
-                    TrainingBatch& batch) {
+bool same_prompt(const Rollout& a, const Rollout& b) {
+  return a.prompt_tokens == b.prompt_tokens &&
+         std::equal(a.tokens.begin(), a.tokens.begin() + a.prompt_tokens, b.tokens.begin());
+}
+
+std::size_t rows_of_prompt(const Rollout& rollout) {
+  return static_cast<std::size_t>(rollout.prompt_tokens) - 1;
+}
+
+void append_rollout(const Rollout& rollout, const Rollout* before, const RouteShape& shape, bool replay_routes,
+                    bool replay_mask, TrainingBatch& batch) {
   if (batch.starts.empty()) batch.starts.push_back(0);
-  const std::size_t rows = rollout.tokens.size() - 1, prompt = static_cast<std::size_t>(rollout.prompt_tokens);
+  const std::size_t rows = rollout.tokens.size() - 1, prompt = rows_of_prompt(rollout),
+                    per_token = static_cast<std::size_t>(shape.per_token());
+  HADAL_CHECK(!replay_routes || rollout.routes.size() == rows * per_token);
   replay_mask = replay_mask && !rollout.kept.empty();
-  for (std::size_t t = 0; t < rows; ++t) {
-    const bool drawn = t + 1 >= prompt;
-    batch.tokens.push_back(rollout.tokens[t]);
-    batch.targets.push_back(drawn ? index(rollout.tokens[t + 1]) : -1);
-    if (!replay_mask) continue;
-    if (drawn) {
-      const std::size_t i = t + 1 - prompt, begin = i == 0 ? 0 : rollout.kept_ends[i - 1];
-      batch.kept.insert(batch.kept.end(), rollout.kept.begin() + static_cast<std::ptrdiff_t>(begin),
-                        rollout.kept.begin() + static_cast<std::ptrdiff_t>(rollout.kept_ends[i]));
+  const auto append_sequence = [&](std::size_t begin, std::size_t end, int prefix) {
+    for (std::size_t t = begin; t < end; ++t) {
+      batch.tokens.push_back(rollout.tokens[t]);
+      batch.targets.push_back(t >= prompt ? index(rollout.tokens[t + 1]) : -1);
+      if (!replay_mask) continue;
+      if (t >= prompt) {
+        const std::size_t i = t - prompt, first = i == 0 ? 0 : rollout.kept_ends[i - 1];
+        batch.kept.insert(batch.kept.end(), rollout.kept.begin() + static_cast<std::ptrdiff_t>(first),
+                          rollout.kept.begin() + static_cast<std::ptrdiff_t>(rollout.kept_ends[i]));
+      }
+      batch.kept_ends.push_back(batch.kept.size());
     }
-    batch.kept_ends.push_back(batch.kept.size());
+    if (replay_routes) {
+      const auto routes = std::span(rollout.routes).subspan(begin * per_token, (end - begin) * per_token);
+      batch.routes.insert(batch.routes.end(), routes.begin(), routes.end());
+    }
+    batch.starts.push_back(static_cast<int>(batch.tokens.size()));
+    batch.prefixes.push_back(prefix);
+  };
+  int prefix = -1;
+  if (before != nullptr && same_prompt(rollout, *before)) {
+    prefix = batch.prefixes.back();
+  } else if (prompt > 0) {
+    append_sequence(0, prompt, -1);
+    prefix = static_cast<int>(batch.prefixes.size()) - 1;
   }
-  if (replay_routes) {
-    HADAL_CHECK(rollout.routes.size() == rows * static_cast<std::size_t>(shape.per_token()));
-    batch.routes.insert(batch.routes.end(), rollout.routes.begin(), rollout.routes.end());
-  }
-  batch.starts.push_back(static_cast<int>(batch.tokens.size()));
+  append_sequence(prompt, rows, prefix);
 }
 
 void finish_routes(const RouteShape& shape, TrainingBatch& batch) {

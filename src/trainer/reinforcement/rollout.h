@@ -51,11 +51,16 @@ class RolloutEngine {
   std::unique_ptr<Engine> engine_;
 };
 
-// Appends the rows of a rollout to a batch: drawn tokens are its targets. `replay_routes` and `replay_mask`: whether
-// the trainer takes the engine's experts, and sees the tokens that could be drawn. A batch is filled with the same
-// choices.
-void append_rollout(const Rollout& rollout, const RouteShape& shape, bool replay_routes, bool replay_mask,
-                    TrainingBatch& batch);
+// Whether one follows the other as an answer to the same question, and the rows that both then have in common: those of
+// the prompt but for its last, which predicts the first drawn token.
+bool same_prompt(const Rollout& a, const Rollout& b);
+std::size_t rows_of_prompt(const Rollout& rollout);
+
+// Appends the rows of a rollout to a batch: drawn tokens are its targets. `before`: the rollout that was appended last,
+// null: none; what both have in common is there once. `replay_routes` and `replay_mask`: whether the trainer takes the
+// engine's experts, and sees the tokens that could be drawn. A batch is filled with the same choices.
+void append_rollout(const Rollout& rollout, const Rollout* before, const RouteShape& shape, bool replay_routes,
+                    bool replay_mask, TrainingBatch& batch);
 // To be called when a batch is full: from [T, layers, K], as rollouts are appended, to [layers, T, K].
 void finish_routes(const RouteShape& shape, TrainingBatch& batch);
 
