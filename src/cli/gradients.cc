@@ -29,6 +29,7 @@ Status run_gradients(const GradientsOptions& options) {
 void add_gradients_command(CLI::App& app, CommandResult& result) {
   auto options = std::make_shared<GradientsOptions>();
   CLI::App* command = app.add_subcommand("gradients", "The gradient of the next-token loss, for comparison");
+  command->footer("\nExample: hadal gradients MODEL --tokens-file tokens.json --out gradients.safetensors\n");
   add_model_argument(*command, options->model);
   command->add_option("--tokens-file", options->tokens_file, "[1,2,3] as JSON, or safetensors with `tokens`")
       ->required();

@@ -213,6 +213,10 @@ Status run_inspect(const InspectOptions& options) {
 void add_inspect_command(CLI::App& app, CommandResult& result) {
   auto options = std::make_shared<InspectOptions>();
   CLI::App* command = app.add_subcommand("inspect", "What a model is, and what it needs");
+  command->footer(
+      "\nExamples:\n"
+      "  hadal inspect MODEL\n"
+      "  hadal inspect MODEL --json | jq .parameters\n");
   add_model_argument(*command, options->model);
   command->add_flag("--json", options->json, "One JSON object");
   command->callback([options, &result] { result.status = run_inspect(*options); });

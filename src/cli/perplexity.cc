@@ -121,6 +121,10 @@ Status run_perplexity(const PerplexityOptions& options) {
 void add_perplexity_command(CLI::App& app, CommandResult& result) {
   auto options = std::make_shared<PerplexityOptions>();
   CLI::App* command = app.add_subcommand("perplexity", "How well a model foresees a text");
+  command->footer(
+      "\nExamples:\n"
+      "  hadal perplexity text.txt                 the built-in model\n"
+      "  hadal perplexity MODEL text.txt --context 2048 --json\n");
   command->add_option("FILE", options->model_and_file, "[MODEL] FILE: a text in UTF-8")->required()->expected(1, 2);
   command->add_option("--context", options->context, "Tokens of a window; left out, 4096 or what the model holds")
       ->check(CLI::Range(2, 1 << 24));

@@ -46,7 +46,9 @@ void add_render_command(CLI::App& app, CommandResult& result) {
   command->add_flag("--json", options->json, "One JSON object: {\"prompt\": \"...\", \"ids\": [...]}");
   command->footer(
       "\nstdin: {\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"thinking\"?, \"add_generation_prompt\"? "
-      "(true),\n\"continue_final_message\"?, \"tools\"?, \"template_args\"?}\n");
+      "(true),\n\"continue_final_message\"?, \"tools\"?, \"template_args\"?}\n"
+      "\nExample: echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}' | hadal render --format "
+      "deepseek-r1\n");
   command->callback([options, &result] { result.status = run_render(*options); });
 }
 

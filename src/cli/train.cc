@@ -44,6 +44,12 @@ Status run_train(const TrainOptions& options) {
 void add_train_command(CLI::App& app, CommandResult& result) {
   auto options = std::make_shared<TrainOptions>();
   CLI::App* command = app.add_subcommand("train", "Train a model: a whole run from a recipe");
+  command->footer(
+      "\nExamples:\n"
+      "  hadal train recipes/zero-base.toml --dry-run    opens and checks everything, trains nothing\n"
+      "  hadal train recipes/zero-base.toml              Ctrl-C saves and stops\n"
+      "  hadal train recipes/zero-base.toml --resume     goes on from the last checkpoint\n"
+      "\nThe keys of a recipe: docs/training.md. Curves and cost: report.html in the recipe's `work` folder.\n");
   command->add_option("RECIPE", options->recipe, "A recipe, as in recipes/ (docs/training.md)")->required();
   command->add_flag("--resume", options->resume, "Go on from the last checkpoint; begin if there is none");
   command->add_flag("--dry-run", options->dry_run, "Open and check everything, train nothing, write nothing");
