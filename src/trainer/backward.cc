@@ -87,7 +87,8 @@ void attention_core_backward(const PassContext& pass, const HeadShape& shape, co
     b.d_k_nope = (own ? d_kv + t * pair_stride : d_joined_kv + first * pair_stride) + h * pair;
     b.d_v = b.d_k_nope + shape.nope;
     b.d_k_pe_stride = pe_stride;
-    b.d_k_pe = (own ? d_pe + t * pe_stride : d_joined_pe + first * pe_stride) + h * shape.rope;
+    b.d_k_pe = b.d_k_nope;  // where it is of width zero
+    if (shape.rope > 0) b.d_k_pe = (own ? d_pe + t * pe_stride : d_joined_pe + first * pe_stride) + h * shape.rope;
     s.tiles.push_back(b);
   }
   attention_backward(pass.compute, s.tiles);
