@@ -186,6 +186,7 @@ Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subj
   if (stage.kind != StageKind::grpo) {
     stage.sequence_balance_alpha = table.number("sequence_balance_alpha", stage.sequence_balance_alpha, 0, 10);
     stage.mtp_weight = table.number("mtp_weight", 0, 0, 10);
+    stage.average_start = table.number("average_start", 0, 0, 1);
   }
   const Status mixture = parse_mixture(table, sources, stage);
   HADAL_RETURN_IF_ERROR(table.finish());

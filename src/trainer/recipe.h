@@ -110,6 +110,7 @@ struct StageRecipe {
   GrpoRecipe grpo;
   double balance_rate = 0.001;  // gamma of MODELS.md 11.2
   double sequence_balance_alpha = 1e-4, mtp_weight = 0;
+  double average_start = 0;  // the stage ends as the mean of its end and its beginning, which weighs this
 
   bool samples() const { return kind == StageKind::grpo || kind == StageKind::rejection; }
 };

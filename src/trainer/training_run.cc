@@ -263,6 +263,8 @@ class TrainingRun {
     } else {
       stream = std::make_unique<BatchStream>(mixture_of(stage), counters_.batches);
     }
+    if (stage.average_start > 0 && counters_.stage_steps == 0)
+      reference_.assign(model_->parameters().begin(), model_->parameters().end());
     Progress progress(options_.progress, stage.name, 1000000,
                       static_cast<std::uint64_t>(1e6 * std::min(1.0, share_done(stage, counters_))));
     Stopwatch since_checkpoint, step_watch;
@@ -279,6 +281,7 @@ class TrainingRun {
       }
       if (stop) return stopped();
     }
+    if (stage.average_start > 0 && !reference_.empty()) average_with_reference(stage.average_start);
     restored_ = std::make_unique<OptimizerState>(optimizer.state());
     HADAL_RETURN_IF_ERROR(save(*restored_, reference_of(reinforcement)));
     if (stream && counters_.batches.passed_over > 0)
@@ -296,8 +299,16 @@ class TrainingRun {
                                   : fmt::format("saved in {}; go on with --resume", checkpoints.back().string());
     return {ErrorKind::cancelled, fmt::format("stopped at step {}: {}", counters_.step, saved)};
   }
-  static std::span<const float> reference_of(const std::unique_ptr<ReinforcementStage>& stage) {
-    return stage ? stage->reference() : std::span<const float>();
+  std::span<const float> reference_of(const std::unique_ptr<ReinforcementStage>& stage) const {
+    return stage ? stage->reference() : std::span<const float>(reference_);
+  }
+  // Once: a checkpoint without a reference follows.
+  void average_with_reference(double share) {
+    const std::span<float> parameters = model_->parameters();
+    const float mine = static_cast<float>(1 - share), other = static_cast<float>(share);
+    for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i] = mine * parameters[i] + other * reference_[i];
+    reference_.clear();
+    model_->parameters_changed();
   }
 
   Status train_step(const StageRecipe& stage, Optimizer& optimizer, BatchStream& stream, Stopwatch& watch,
@@ -553,7 +564,7 @@ class TrainingRun {
   std::string fingerprint_;
   RunCounters counters_;
   std::unique_ptr<OptimizerState> restored_;  // of a checkpoint, or of the stage before
-  std::vector<float> reference_;              // of a checkpoint
+  std::vector<float> reference_;              // of a checkpoint; parameters at the beginning of a stage that averages
   std::unique_ptr<MetricsLog> log_;
   double smooth_loss_ = 0, held_out_loss_ = 0;
 };

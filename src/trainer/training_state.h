@@ -44,7 +44,7 @@ struct LoadedState {
   RunCounters counters;
   std::vector<float> parameters;
   OptimizerState optimizer;
-  std::vector<float> reference;  // of the grpo stage under way; empty: none
+  std::vector<float> reference;  // of the grpo stage under way, or the beginning of one that averages; empty: none
 };
 
 // config.json, weights, tokenizer and generation_config.json, without training state: what is published.

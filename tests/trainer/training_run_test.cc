@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <chrono>
+#include <cmath>
 #include <thread>
 
 #include "base/json.h"
@@ -231,6 +232,46 @@ TEST(TrainingRun, HeldOutFilesThatAreAbsentAreLeftOut) {
   options.say = [&](std::string_view line) { said += line; };
   ASSERT_TRUE(run_training(recipe, options).ok());
   EXPECT_NE(said.find("none.jsonl: left out, the file is absent"), std::string::npos) << said;
+}
+
+std::vector<float> parameters_of(const std::filesystem::path& model) {
+  ThreadPool pool(1);
+  const auto config = read_model_config(model);
+  EXPECT_TRUE(config.ok());
+  auto loaded = TrainingModel::create(*config, make_compute(pool, Arithmetic::exact));
+  EXPECT_TRUE(loaded.ok() && load_parameters(model, **loaded).ok());
+  return {(*loaded)->parameters().begin(), (*loaded)->parameters().end()};
+}
+
+TEST(TrainingRun, AStageEndsAsTheMeanOfItsEndAndItsBeginning) {
+  TemporaryFolder folder;
+  const auto run_in = [&](const char* name, const std::string& run, const std::string& stage, bool stopped) {
+    const Recipe recipe = tiny(folder.path() / name, run, stage);
+    TrainingOptions options = options_of(false);
+    CancelFlag cancel;
+    if (stopped) {
+      cancel.request();
+      options.cancel = &cancel;
+      EXPECT_FALSE(run_training(recipe, options).ok());  // after one step
+    }
+    const auto summary = run_training(recipe, options_of(stopped));
+    EXPECT_TRUE(summary.ok()) << (summary.ok() ? "" : summary.error().message);
+    return folder.path() / name;
+  };
+  const std::string steps = "steps = 4\nlearning_rate = 0.01\n", averaged = steps + "average_start = 0.25\n";
+  const auto first = run_in("first", "", steps, false);
+  const std::string start = "start = \"" + (first / "model").string() + "\"\n";
+  const auto plain = run_in("plain", start, steps, false), mean = run_in("mean", start, averaged, false),
+             resumed = run_in("resumed", start, averaged, true);
+  EXPECT_EQ(model_bytes(mean), model_bytes(resumed));
+  const std::vector<float> a = parameters_of(first / "model"), b = parameters_of(plain / "model"),
+                           c = parameters_of(mean / "model");
+  double moved = 0;
+  for (std::size_t i = 0; i < c.size(); ++i) {
+    EXPECT_NEAR(c[i], 0.25f * a[i] + 0.75f * b[i], 0.01 * std::abs(c[i]) + 1e-4) << i;  // all three rounded to bf16
+    moved = std::max(moved, static_cast<double>(std::abs(a[i] - b[i])));
+  }
+  EXPECT_GT(moved, 0.01);
 }
 
 // The layer that predicts the token after the next keeps what it has where its loss is not asked for.
