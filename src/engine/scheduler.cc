@@ -76,7 +76,7 @@ bool Scheduler::try_admit(Sequence& sequence) {
       sequence.computed = prompt;
     }
   }
-  if (peer && traced) {
+  if (traced && sequence.computed > 0) {  // of the peer's: nothing else is found for a trace
     const std::size_t per_token = peer->routes.size() / static_cast<std::size_t>(peer->computed);
     const auto routes = std::span(peer->routes).first(static_cast<std::size_t>(sequence.computed) * per_token);
     sequence.routes.assign(routes.begin(), routes.end());

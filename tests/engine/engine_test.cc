@@ -266,6 +266,27 @@ TEST(Engine, ThePromptOfAGroupIsComputedOnce) {
     }
 }
 
+// The only token of such a prompt is computed by each, for its logits: there is nothing to take over.
+TEST(Engine, AGroupWhosePromptIsOneTokenIsAnswered) {
+  FakeModel model;
+  const auto engine = engine_for(model, limits());
+  Answers answers;
+  std::vector<EngineRequest> requests;
+  std::vector<SequenceId> ids;
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    requests.push_back(request(1, 5));
+    requests.back().sampling.seed = i;
+    requests.back().group = 1;
+    requests.back().trace = Trace::yes;
+    ids.push_back(*engine->add(requests.back()));
+  }
+  answers.run(*engine);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    EXPECT_EQ(answers.tokens[ids[i]], expected_answer(requests[i], 512));
+    expect_routes(answers.routes[ids[i]], requests[i], answers.tokens[ids[i]]);
+  }
+}
+
 // The number alone is no promise that prompts are equal.
 TEST(Engine, AGroupOfDifferentPromptsIsAnsweredAsTheySay) {
   FakeModel model;
