@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/check.h"
 #include "kernels/kernel_table.h"
 
 namespace hadal {
@@ -71,14 +72,14 @@ void attention_core_backward(const PassContext& pass, const HeadShape& shape, co
   float* d_joined_kv = s.d_joined_kv_SHB.ensure(size(joined.rows(), heads * pair));
   float* d_joined_pe = s.d_joined_pe_SHR.ensure(size(joined.rows(), heads * shape.rope));
   s.tiles.clear();
-  for (const AttentionTile& f : a.tiles) {
-    const std::ptrdiff_t at = f.q - a.q_THA.data();  // the tile's first row and head, recovered from its query
-    const std::ptrdiff_t t = at / q_stride, h = at % q_stride / key;
-    const auto segment = std::ranges::find(pass.segments, static_cast<int>(t), &Segment::first_row);
-    const std::ptrdiff_t first = joined.first(static_cast<std::size_t>(segment - pass.segments.begin()));
+  HADAL_CHECK(a.tiles.size() == size(static_cast<std::int64_t>(pass.segments.size()), heads));
+  for (std::size_t i = 0; i < a.tiles.size(); ++i) {  // the forward pass takes a segment's heads one after another
+    const std::size_t segment = i / static_cast<std::size_t>(heads);
+    const std::ptrdiff_t h = static_cast<std::ptrdiff_t>(i % static_cast<std::size_t>(heads)),
+                         t = pass.segments[segment].first_row, first = joined.first(segment);
     const bool own = first < 0;
     AttentionTileBackward b{};
-    b.forward = f;
+    b.forward = a.tiles[i];
     b.d_out_stride = out_stride;
     b.d_out = s.d_out_THV.data() + t * out_stride + h * shape.value;
     b.d_q_stride = q_stride;

@@ -93,14 +93,15 @@ Result<std::vector<StepMetrics>> read_metrics(const std::filesystem::path& path)
 }
 
 Result<MetricsLog> MetricsLog::open(const std::filesystem::path& path, std::int64_t last_step) {
+  MetricsLog log;
   std::string kept;
   if (last_step > 0) {
-    HADAL_ASSIGN(const std::vector<StepMetrics> steps, read_metrics(path));
-    for (const StepMetrics& step : steps)
-      if (step.step < last_step || (step.step == last_step && step.is_a_step())) kept += line_of(step);
+    HADAL_ASSIGN(log.earlier_, read_metrics(path));
+    std::erase_if(log.earlier_,
+                  [&](const StepMetrics& m) { return m.step > last_step || (m.step == last_step && !m.is_a_step()); });
+    for (const StepMetrics& m : log.earlier_) kept += line_of(m);
   }
   HADAL_RETURN_IF_ERROR(write_file_atomically(path, kept));
-  MetricsLog log;
   log.subject_ = path.filename().string();
   log.file_.reset(std::fopen(path.c_str(), "ab"));
   if (!log.file_) return system_error(log.subject_, "open", errno);

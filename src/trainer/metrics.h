@@ -51,11 +51,14 @@ class MetricsLog {
   // starts anew.
   static Result<MetricsLog> open(const std::filesystem::path& path, std::int64_t last_step);
   Status append(const StepMetrics& metrics);
+  // What open() kept.
+  const std::vector<StepMetrics>& earlier() const { return earlier_; }
 
  private:
   struct Close {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
+  std::vector<StepMetrics> earlier_;
   std::string subject_;
   std::unique_ptr<std::FILE, Close> file_;
 };

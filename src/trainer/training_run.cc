@@ -66,8 +66,7 @@ class TrainingRun {
     if (options_.dry_run) return dry_run();
     HADAL_ASSIGN(MetricsLog log, MetricsLog::open(recipe_.work / "metrics.jsonl", counters_.step));
     log_ = std::make_unique<MetricsLog>(std::move(log));
-    HADAL_ASSIGN(const std::vector<StepMetrics> earlier, read_metrics(recipe_.work / "metrics.jsonl"));
-    for (const StepMetrics& m : earlier) take_loss(m);
+    for (const StepMetrics& m : log_->earlier()) take_loss(m);
     for (; counters_.stage < static_cast<int>(recipe_.stages.size()); next_stage())
       HADAL_RETURN_IF_ERROR(run_stage(recipe_.stages[static_cast<std::size_t>(counters_.stage)]));
     return finish();
