@@ -46,12 +46,6 @@ std::uint64_t random_seed() {
   return (static_cast<std::uint64_t>(device()) << 32) | device();
 }
 
-Status check_text(const std::string& subject, std::string_view text) {
-  const std::size_t valid = valid_utf8_bytes(text);
-  if (valid == text.size()) return Done{};
-  return Error{ErrorKind::invalid, fmt::format("{}: expected UTF-8, found something else at byte {}", subject, valid)};
-}
-
 class EngineChatModel final : public ChatModel {
  public:
   EngineChatModel(TextModel text, WeightModel weights, GenerationConfig defaults, std::unique_ptr<Engine> engine);
@@ -133,7 +127,7 @@ Result<std::unique_ptr<Job>> EngineChatModel::make_job(GenerationRequest request
   if (request.max_tokens < 0)
     return Error{ErrorKind::invalid, fmt::format("max_tokens: expected 0 or more, found {}", request.max_tokens)};
   for (std::size_t i = 0; i < request.stop.size(); ++i)  // a part of a character would cut the answer inside one
-    HADAL_RETURN_IF_ERROR(check_text(fmt::format("stop {}", i), request.stop[i]));
+    HADAL_RETURN_IF_ERROR(check_utf8(fmt::format("stop {}", i), request.stop[i]));
   auto job = std::make_unique<Job>();
   EngineRequest& asked = job->engine_request;
   HADAL_ASSIGN(asked.prompt, prompt_ids(request, *job));
@@ -166,7 +160,7 @@ Result<std::unique_ptr<Job>> EngineChatModel::make_job(GenerationRequest request
 // Also decides how the answer is to be read.
 Result<std::vector<TokenId>> EngineChatModel::prompt_ids(const GenerationRequest& request, Job& job) const {
   if (request.raw_prompt) {
-    HADAL_RETURN_IF_ERROR(check_text("prompt", *request.raw_prompt));
+    HADAL_RETURN_IF_ERROR(check_utf8("prompt", *request.raw_prompt));
     job.stream_options.control_tokens = AnswerStream::Options::ControlTokens::write;
     std::vector<TokenId> ids = text_.tokenizer.encode(*request.raw_prompt, SpecialTokens::parse);
     if (const auto bos = text_.tokenizer.bos(); bos && text_.tokenizer.adds_bos()) ids.insert(ids.begin(), *bos);
@@ -175,7 +169,7 @@ Result<std::vector<TokenId>> EngineChatModel::prompt_ids(const GenerationRequest
   if (!text_.format) return Error{ErrorKind::unsupported, text_.format_error};
   if (request.messages.empty()) return Error{ErrorKind::invalid, "messages: expected at least one, found none"};
   for (std::size_t i = 0; i < request.messages.size(); ++i)
-    HADAL_RETURN_IF_ERROR(check_text(fmt::format("message {}", i), request.messages[i].content));
+    HADAL_RETURN_IF_ERROR(check_utf8(fmt::format("message {}", i), request.messages[i].content));
   HADAL_ASSIGN(ToolPlan tools, plan_tools(request, text_));
   job.stream_options.calls = tools.calls;
   HADAL_ASSIGN(const RenderedPrompt rendered,

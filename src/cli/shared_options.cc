@@ -13,7 +13,6 @@
 #include "chat/model_files.h"
 #include "kernels/quantiser.h"
 #include "spec/open_checkpoint.h"
-#include "text/utf8.h"
 
 namespace hadal {
 
@@ -110,12 +109,6 @@ Result<std::string> read_standard_input(std::size_t max_bytes) {
   }
   if (std::ferror(stdin)) return system_error("stdin", "could not be read", errno);
   return text;
-}
-
-Status check_utf8(std::string_view subject, std::string_view text) {
-  const std::size_t valid = valid_utf8_bytes(text);
-  if (valid == text.size()) return Done{};
-  return Error{ErrorKind::invalid, fmt::format("{}: expected UTF-8, found something else at byte {}", subject, valid)};
 }
 
 }  // namespace hadal

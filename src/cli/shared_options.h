@@ -50,7 +50,4 @@ std::vector<int> parse_numbers(const std::string& text, const std::string& optio
 // All of standard input, up to max_bytes.
 Result<std::string> read_standard_input(std::size_t max_bytes = 256u << 20);
 
-// Text that must be UTF-8; the error says where it is not. `subject` names it.
-Status check_utf8(std::string_view subject, std::string_view text);
-
 }  // namespace hadal

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "cli/shared_options.h"
+#include "text/utf8.h"
 
 namespace hadal {
 namespace {

@@ -8,6 +8,7 @@
 #include "cli/shared_options.h"
 #include "text/render_json.h"
 #include "text/tokenizer.h"
+#include "text/utf8.h"
 
 namespace hadal {
 namespace {

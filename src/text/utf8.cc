@@ -1,5 +1,7 @@
 #include "text/utf8.h"
 
+#include <fmt/format.h>
+
 #include <cstdint>
 
 namespace hadal {
@@ -31,6 +33,12 @@ std::size_t valid_utf8_bytes(std::string_view text) noexcept {
     at += unit.bytes;
   }
   return at;
+}
+
+Status check_utf8(std::string_view subject, std::string_view text) {
+  const std::size_t valid = valid_utf8_bytes(text);
+  if (valid == text.size()) return Done{};
+  return Error{ErrorKind::invalid, fmt::format("{}: expected UTF-8, found something else at byte {}", subject, valid)};
 }
 
 std::string repair_utf8(std::string_view text) {

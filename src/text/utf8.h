@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/result.h"
+
 namespace hadal {
 
 inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";  // U+FFFD
@@ -30,6 +32,9 @@ Utf8Unit first_utf8_unit(std::string_view text) noexcept;
 
 // The offset of the first byte that is not part of a whole character; text.size() when all is well.
 std::size_t valid_utf8_bytes(std::string_view text) noexcept;
+
+// Error: "subject: expected UTF-8, found something else at byte N".
+Status check_utf8(std::string_view subject, std::string_view text);
 
 // The text with one U+FFFD for each maximal ill-formed part, an incomplete end included.
 std::string repair_utf8(std::string_view text);

@@ -149,9 +149,7 @@ class TextSource final : public TextOnlySource {
     source->seed_ = seed;
     for (const std::filesystem::path& path : recipe.paths) {
       HADAL_ASSIGN(std::string text, read_text_file(path, std::uint64_t{1} << 30));
-      if (const std::size_t valid = valid_utf8_bytes(text); valid != text.size())
-        return Error{ErrorKind::invalid, fmt::format("{}: expected UTF-8, found an ill-formed byte at offset {}",
-                                                     path.filename().string(), valid)};
+      HADAL_RETURN_IF_ERROR(check_utf8(path.filename().string(), text));
       source->cut(std::move(text));
     }
     if (source->size() == 0)

@@ -1,10 +1,40 @@
 #include "trainer/held_out.h"
 
+#include <algorithm>
 #include <numeric>
+#include <utility>
 
+#include "base/file.h"
+#include "text/utf8.h"
 #include "trainer/batch_stream.h"
 
 namespace hadal {
+namespace {
+
+bool is_task_file(const std::filesystem::path& path) {
+  return path.filename().string().find(".jsonl") != std::string::npos;
+}
+
+Result<TrainingBatch> answers_of(std::span<const TaskItem> questions, int max_tokens, const ExampleEncoder& encoder) {
+  TrainingBatch batch;
+  for (const TaskItem& item : questions) {
+    const Result<WorkedExample> worked = work_out(item);
+    if (!worked.ok()) continue;
+    HADAL_ASSIGN(const TrainingExample example, encoder.encode(QuestionText{item.question, *worked}));
+    if (static_cast<int>(example.tokens.size()) <= max_tokens) append_example(example, TrainOn::answers, batch);
+  }
+  return batch;
+}
+
+TrainingBatch pieces_of(std::string text, int items, int max_tokens, const ExampleEncoder& encoder) {
+  const std::vector<TrainingExample> pieces = encoder.encode(DocumentText{std::move(text), true, {}}, max_tokens);
+  const std::size_t wanted = std::min(pieces.size(), static_cast<std::size_t>(items));
+  TrainingBatch batch;
+  for (std::size_t i = 0; i < wanted; ++i) append_example(pieces[i * pieces.size() / wanted], TrainOn::all, batch);
+  return batch;
+}
+
+}  // namespace
 
 std::string held_out_name(const std::filesystem::path& file) {
   const std::string name = file.filename().string();
@@ -20,17 +50,17 @@ Result<HeldOut> HeldOut::open(std::span<const std::filesystem::path> files, int 
       held_out.absent_.push_back(path);
       continue;
     }
-    HADAL_ASSIGN(std::vector<TaskItem> questions, read_task_file(path.string(), static_cast<std::size_t>(items)));
-    held_out.files_.push_back({held_out_name(path), std::move(questions)});
-    const File& file = held_out.files_.back();
     TrainingBatch batch;
-    for (const TaskItem& item : file.items) {
-      const Result<WorkedExample> worked = work_out(item);
-      if (!worked.ok()) continue;
-      HADAL_ASSIGN(const TrainingExample example, encoder.encode(QuestionText{item.question, *worked}));
-      if (static_cast<int>(example.tokens.size()) <= max_tokens) append_example(example, TrainOn::answers, batch);
+    if (is_task_file(path)) {
+      HADAL_ASSIGN(std::vector<TaskItem> questions, read_task_file(path.string(), static_cast<std::size_t>(items)));
+      HADAL_ASSIGN(batch, answers_of(questions, max_tokens, encoder));
+      held_out.files_.push_back({held_out_name(path), std::move(questions)});
+    } else {
+      HADAL_ASSIGN(std::string text, read_text_file(path));
+      HADAL_RETURN_IF_ERROR(check_utf8(path.filename().string(), text));
+      batch = pieces_of(std::move(text), items, max_tokens, encoder);
     }
-    if (!batch.tokens.empty()) held_out.batches_[file.name] = std::move(batch);
+    if (!batch.tokens.empty()) held_out.batches_[held_out_name(path)] = std::move(batch);
   }
   return held_out;
 }

@@ -1,5 +1,5 @@
-// Held-out questions: the first ones of some task files, and the mean negative log-likelihood of reasoning and answer
-// over them.
+// What is held out: the first questions of some task files, pieces of some texts, and the mean negative log-likelihood
+// of a target over them (of questions, reasoning and answer are targets; of text, every token).
 //
 // The loss says whether learning goes on, not how many answers are right. One thread at a time.
 #pragma once
@@ -27,11 +27,12 @@ class HeldOut {
     std::vector<TaskItem> items;
   };
 
-  // `items` of each file that is there; of the loss those longer than max_tokens are left out.
+  // `items` of each file that is there. Of a task file (.jsonl, .jsonl.gz) the first ones, the loss being taken of
+  // those that are at most max_tokens long; of any other, which is UTF-8 text, pieces of max_tokens, evenly spread.
   static Result<HeldOut> open(std::span<const std::filesystem::path> files, int items, int max_tokens,
                               const ExampleEncoder& encoder);
 
-  const std::vector<File>& files() const { return files_; }
+  const std::vector<File>& files() const { return files_; }  // of questions
   const std::vector<std::filesystem::path>& absent() const { return absent_; }
 
   // Mean loss a target, by the file's name.

@@ -142,7 +142,7 @@ struct Recipe {
   std::vector<SourceRecipe> sources;
   std::vector<StageRecipe> stages;
 
-  // Held-out questions whose loss is measured every so many steps (0: never).
+  // Held-out questions and texts whose loss is measured every so many steps (0: never).
   std::vector<std::filesystem::path> eval_paths;
   int eval_every = 0, eval_items = 16;  // items of each file
 

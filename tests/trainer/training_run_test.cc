@@ -234,6 +234,37 @@ TEST(TrainingRun, HeldOutFilesThatAreAbsentAreLeftOut) {
   EXPECT_NE(said.find("none.jsonl: left out, the file is absent"), std::string::npos) << said;
 }
 
+TEST(TrainingRun, TextCanBeHeldOut) {
+  TemporaryFolder folder;
+  const auto write = [&](const char* name, const std::string& text) { std::ofstream(folder.path() / name) << text; };
+  std::string digits, letters;  // what the model reads is digits for the most part
+  for (int i = 0; i < 2000; ++i) digits += std::to_string(i % 97) + "+" + std::to_string(i % 89) + "\n";
+  for (int i = 0; i < 2000; ++i) letters += static_cast<char>('a' + i * i % 26);
+  write("digits.txt", digits);
+  write("letters.txt", letters);
+  const std::string three = "eval_paths = [\"digits.txt\", \"letters.txt\"]\neval_items = 3\neval_every = 1\n";
+  ASSERT_TRUE(run_training(tiny(folder.path(), three, kTenSteps), options_of(false)).ok());
+  const auto steps = read_metrics(folder.path() / "work/metrics.jsonl");
+  ASSERT_TRUE(steps.ok());
+  ASSERT_EQ(steps->at(0).held_out.size(), 2u);
+  for (const char* name : {"digits", "letters"}) {
+    EXPECT_NEAR(steps->at(0).held_out.at(name), std::log(420.0), 0.5) << name;  // knows nothing yet
+    EXPECT_TRUE(std::isfinite(steps->back().held_out.at(name))) << name;
+  }
+  EXPECT_LT(steps->back().held_out.at("digits"), steps->back().held_out.at("letters") - 0.5);
+}
+
+TEST(TrainingRun, TextThatIsHeldOutMustBeUtf8) {
+  TemporaryFolder folder;
+  std::ofstream(folder.path() / "broken.txt") << "ab\xff";
+  const std::string broken = "eval_paths = \"broken.txt\"\neval_every = 1\n";
+  const auto refused = run_training(tiny(folder.path(), broken, "steps = 1\n"), options_of(false));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("broken.txt: expected UTF-8, found something else at byte 2"),
+            std::string::npos)
+      << refused.error().message;
+}
+
 std::vector<float> parameters_of(const std::filesystem::path& model) {
   ThreadPool pool(1);
   const auto config = read_model_config(model);
