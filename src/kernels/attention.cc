@@ -29,7 +29,7 @@ void attention(const Compute& compute, std::span<const AttentionTile> tiles) {
   compute.pool->parallel_for(static_cast<int>(tiles.size()), [&](int i, int) {
     AttentionTile tile = tiles[static_cast<std::size_t>(i)];
     tile.scratch = thread_scratch(attention_scratch_bytes(tile.positions, tile.nope, tile.rope, tile.value));
-    (compute.arithmetic == Arithmetic::exact ? compute.kernels->attention_f32 : compute.kernels->attention_bf16)(tile);
+    (compute.arithmetic == Arithmetic::exact ? compute.kernels->attention_f32 : compute.kernels->attention_fast)(tile);
   });
 }
 
@@ -39,7 +39,7 @@ void attention_backward(const Compute& compute, std::span<const AttentionTileBac
     const AttentionTile& f = tile.forward;
     tile.forward.scratch = thread_scratch(attention_backward_scratch_bytes(f.positions, f.nope, f.rope, f.value));
     (compute.arithmetic == Arithmetic::exact ? compute.kernels->attention_backward_f32
-                                             : compute.kernels->attention_backward_bf16)(tile);
+                                             : compute.kernels->attention_backward_fast)(tile);
   });
 }
 

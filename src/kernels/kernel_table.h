@@ -102,9 +102,13 @@ struct KernelTable {
   // Every element sums its k products in ascending order, whatever m and n are.
   void (*gemm_f32)(int m, int n, int k, const float* a, std::ptrdiff_t a_stride, const float* b, float* c,
                    std::ptrdiff_t c_stride, bool accumulate);
+  void (*gemm_wide_f32)(int m, int n, int k, const float* a, std::ptrdiff_t a_stride, const float* b, float* c,
+                        std::ptrdiff_t c_stride, bool accumulate);
+  // Fast arithmetic, where dots of bf16 pairs are an instruction. Null elsewhere: there bf16 is how weights are stored
+  // and products are of floats, gemm_f32_bf16 with panels of bf16 (a's rows are read to an even k), and gemm_wide_f32.
   void (*gemm_bf16)(int m, int n, int k, const std::uint16_t* a, std::ptrdiff_t a_stride, const std::uint16_t* b,
                     float* c, std::ptrdiff_t c_stride, bool accumulate);
-  void (*gemm_wide_f32)(int m, int n, int k, const float* a, std::ptrdiff_t a_stride, const float* b, float* c,
+  void (*gemm_f32_bf16)(int m, int n, int k, const float* a, std::ptrdiff_t a_stride, const std::uint16_t* b, float* c,
                         std::ptrdiff_t c_stride, bool accumulate);
   void (*gemm_wide_bf16)(int m, int n, int k, const std::uint16_t* a, std::ptrdiff_t a_stride, const std::uint16_t* b,
                          float* c, std::ptrdiff_t c_stride, bool accumulate);
@@ -130,9 +134,9 @@ struct KernelTable {
   void (*code_units)(const float* x, int k, const CodedRow& to);  // for dot_units
 
   void (*attention_f32)(const AttentionTile&);
-  void (*attention_bf16)(const AttentionTile&);
+  void (*attention_fast)(const AttentionTile&);  // of bf16 pairs where their dots are an instruction, else of floats
   void (*attention_backward_f32)(const AttentionTileBackward&);
-  void (*attention_backward_bf16)(const AttentionTileBackward&);
+  void (*attention_backward_fast)(const AttentionTileBackward&);
   void (*absorbed_f32)(const AbsorbedTile&);   // latents stored as float
   void (*absorbed_bf16)(const AbsorbedTile&);  // latents stored as bf16
 

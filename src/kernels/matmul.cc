@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <new>
 #include <type_traits>
 #include <utility>
@@ -67,6 +68,46 @@ const float* source_row(const MatmulJob& job, int row) {
 
 std::size_t aligned(std::size_t bytes) {
   return (bytes + 63) / 64 * 64;
+}
+
+// The kernel for rows of L and panels of E.
+template <class L, class E>
+auto product_of(const KernelTable& kernels) {
+  if constexpr (std::is_same_v<E, float>)
+    return kernels.gemm_f32;
+  else if constexpr (std::is_same_v<L, float>)
+    return kernels.gemm_f32_bf16;
+  else
+    return kernels.gemm_bf16;
+}
+
+// From row to row of copied rows: floats a cache line further apart, or rows of 1024 floats would share their places in
+// the first-level cache.
+template <class L>
+int copied_stride(const PackedMatrix& w) {
+  return padded_inputs(w.arithmetic(), w.inputs()) + (std::is_same_v<L, float> ? 16 : 0);
+}
+
+// The rows of x of a part one after another, times `scales` where there are any.
+template <class L>
+void copy_rows(const KernelTable& kernels, const MatmulJob& job, const Part& part, const float* scales, L* to) {
+  const int inputs = job.weights->inputs(), padded = padded_inputs(job.weights->arithmetic(), inputs),
+            stride = copied_stride<L>(*job.weights);
+  for (int i = 0; i < part.rows; ++i, to += stride) {
+    const float* from = source_row(job, part.row + i);
+    if constexpr (!std::is_same_v<L, float>) {
+      if (scales)
+        kernels.narrow_scaled_row(from, scales, inputs, padded, to);
+      else
+        kernels.narrow_row(from, inputs, padded, to);
+    } else {
+      if (scales)
+        std::transform(from, from + inputs, scales, to, std::multiplies<>());
+      else
+        std::copy_n(from, inputs, to);
+      std::fill(to + inputs, to + padded, 0.0f);
+    }
+  }
 }
 
 // y (+)= x · the rows of W at `rows`, [outputs] of them: where x is many, in tiles made on the way (`tiles` has room
@@ -155,41 +196,32 @@ void unpack_transposed(const KernelTable& kernels, const StoredRows& piece, int 
 }
 
 // Panel by panel through the ordinary product.
-template <class E>
+template <class L, class E>
 void run_many_stored(const KernelTable& kernels, const MatmulJob& job, const Part& part, const StoredRows& piece,
                      int first, int outputs) {
-  constexpr bool kFloat = std::is_same_v<E, float>;
-  const int inputs = job.weights->inputs(), stride = padded_inputs(job.weights->arithmetic(), inputs);
+  const int inputs = job.weights->inputs(), stride = copied_stride<L>(*job.weights),
+            padded = padded_inputs(job.weights->arithmetic(), inputs);
   const std::size_t x_bytes =
-                        aligned(static_cast<std::size_t>(part.rows) * static_cast<std::size_t>(stride) * sizeof(E)),
-                    panel_bytes = aligned(static_cast<std::size_t>(stride) * kPanelWidth * sizeof(E)),
+                        aligned(static_cast<std::size_t>(part.rows) * static_cast<std::size_t>(stride) * sizeof(L)),
+                    panel_bytes = aligned(static_cast<std::size_t>(padded) * kPanelWidth * sizeof(E)),
                     value_bytes = static_cast<std::size_t>(inputs) * 4 *
                                   static_cast<std::size_t>(piece.transposed ? piece.outputs : kPanelWidth);
   std::byte* scratch = thread_scratch(x_bytes + panel_bytes + value_bytes);
-  E* x = reinterpret_cast<E*>(scratch);
+  L* x = reinterpret_cast<L*>(scratch);
   E* panel = reinterpret_cast<E*>(scratch + x_bytes);
   float* values = reinterpret_cast<float*>(scratch + x_bytes + panel_bytes);
-  for (int i = 0; i < part.rows; ++i) {
-    if constexpr (kFloat)
-      std::memcpy(x + static_cast<std::ptrdiff_t>(i) * stride, source_row(job, part.row + i),
-                  static_cast<std::size_t>(inputs) * 4);
-    else
-      kernels.narrow_row(source_row(job, part.row + i), inputs, stride, x + static_cast<std::ptrdiff_t>(i) * stride);
-  }
+  copy_rows(kernels, job, part, nullptr, x);
   if (piece.transposed) unpack_transposed(kernels, piece, inputs, values);
   for (int output = 0; output < outputs; output += kPanelWidth) {
     const int n = std::min(kPanelWidth, outputs - output), row = first + output - piece.first_output;
     if (!piece.transposed)
       unpack_panel<E>(kernels, piece, row, n, inputs, panel, values);
-    else if constexpr (kFloat)
+    else if constexpr (std::is_same_v<E, float>)
       kernels.interleave_f32(values + row, piece.outputs, nullptr, inputs, n, kPanelWidth, panel);
     else
       kernels.interleave_bf16(values + row, piece.outputs, nullptr, inputs, n, kPanelWidth, panel);
-    float* y = job.y + part.row * job.y_stride + first + output;
-    if constexpr (kFloat)
-      kernels.gemm_f32(part.rows, n, inputs, x, stride, panel, y, job.y_stride, job.accumulate);
-    else
-      kernels.gemm_bf16(part.rows, n, inputs, x, stride, panel, y, job.y_stride, job.accumulate);
+    product_of<L, E>(kernels)(part.rows, n, inputs, x, stride, panel, job.y + part.row * job.y_stride + first + output,
+                              job.y_stride, job.accumulate);
   }
 }
 
@@ -199,60 +231,60 @@ bool in_codes(const KernelTable& kernels, const StoredRows& piece, int rows) {
   return rows <= kFewRows || can_interleave(piece.dtype);
 }
 
+template <class L, class E>
 void run_stored(const KernelTable& kernels, const MatmulJob& job, const Part& part) {
-  const bool exact = job.weights->arithmetic() == Arithmetic::exact;
   for (const StoredRows& piece : job.weights->stored()) {
     const int first = std::max(part.column, piece.first_output),
               last = std::min(part.column + part.columns, piece.first_output + piece.outputs);
     if (first >= last) continue;
-    if (exact)
-      run_many_stored<float>(kernels, job, part, piece, first, last - first);
-    else if (in_codes(kernels, piece, part.rows))
+    if (!std::is_same_v<E, float> && in_codes(kernels, piece, part.rows))
       run_coded(kernels, job, part, piece, first, last - first);
     else
-      run_many_stored<std::uint16_t>(kernels, job, part, piece, first, last - first);
+      run_many_stored<L, E>(kernels, job, part, piece, first, last - first);
   }
 }
 
-void run_part(const KernelTable& kernels, const MatmulJob& job, const Part& part) {
+template <class L, class E>
+void run_packed(const KernelTable& kernels, const MatmulJob& job, const Part& part) {
   const PackedMatrix& w = *job.weights;
-  if (!w.stored().empty()) return run_stored(kernels, job, part);
   const int inputs = w.inputs();
-  const Arithmetic arithmetic = w.arithmetic();
-  const int stride = padded_inputs(arithmetic, inputs);
-  float* y = job.y + part.row * job.y_stride + part.column;
-  const auto source = [&](int i) { return source_row(job, part.row + i); };
-  if (arithmetic == Arithmetic::exact) {
-    const float* panels = reinterpret_cast<const float*>(w.panel(part.column / kPanelWidth));
-    if (!job.x_rows) {
-      kernels.gemm_f32(part.rows, part.columns, inputs, source(0), job.x_stride, panels, y, job.y_stride,
-                       job.accumulate);
-      return;
-    }
-    float* x = reinterpret_cast<float*>(
-        thread_scratch(static_cast<std::size_t>(part.rows) * static_cast<std::size_t>(stride) * 4));
-    for (int i = 0; i < part.rows; ++i)
-      std::memcpy(x + static_cast<std::ptrdiff_t>(i) * stride, source(i), static_cast<std::size_t>(inputs) * 4);
-    kernels.gemm_f32(part.rows, part.columns, inputs, x, stride, panels, y, job.y_stride, job.accumulate);
-    return;
-  }
-  auto* x = reinterpret_cast<std::uint16_t*>(
-      thread_scratch(static_cast<std::size_t>(part.rows) * static_cast<std::size_t>(stride) * 2));
-  for (int column = 0; column < part.columns;) {
+  int columns = 0;
+  for (int column = 0; column < part.columns; column += columns) {
     const int panel = (part.column + column) / kPanelWidth;
     const auto [scales, panels] = w.scales_from(panel);
-    for (int i = 0; i < part.rows; ++i) {
-      std::uint16_t* row = x + static_cast<std::ptrdiff_t>(i) * stride;
-      if (scales)
-        kernels.narrow_scaled_row(source(i), scales, inputs, stride, row);
-      else
-        kernels.narrow_row(source(i), inputs, stride, row);
+    columns = std::min(panels * kPanelWidth, part.columns - column);
+    const L* x;
+    std::ptrdiff_t stride;
+    if (std::is_same_v<L, float> && !job.x_rows && !scales && inputs == padded_inputs(w.arithmetic(), inputs)) {
+      x = reinterpret_cast<const L*>(source_row(job, part.row));  // as they lie
+      stride = job.x_stride;
+    } else {
+      stride = copied_stride<L>(w);
+      L* copied = reinterpret_cast<L*>(
+          thread_scratch(static_cast<std::size_t>(part.rows) * static_cast<std::size_t>(stride) * sizeof(L)));
+      copy_rows(kernels, job, part, scales, copied);
+      x = copied;
     }
-    const int columns = std::min(panels * kPanelWidth, part.columns - column);
-    kernels.gemm_bf16(part.rows, columns, inputs, x, stride, reinterpret_cast<const std::uint16_t*>(w.panel(panel)),
-                      y + column, job.y_stride, job.accumulate);
-    column += columns;
+    product_of<L, E>(kernels)(part.rows, columns, inputs, x, stride, reinterpret_cast<const E*>(w.panel(panel)),
+                              job.y + part.row * job.y_stride + part.column + column, job.y_stride, job.accumulate);
   }
+}
+
+template <class L, class E>
+void run_part_of(const KernelTable& kernels, const MatmulJob& job, const Part& part) {
+  if (job.weights->stored().empty())
+    run_packed<L, E>(kernels, job, part);
+  else
+    run_stored<L, E>(kernels, job, part);
+}
+
+void run_part(const KernelTable& kernels, const MatmulJob& job, const Part& part) {
+  if (job.weights->arithmetic() == Arithmetic::exact)
+    run_part_of<float, float>(kernels, job, part);
+  else if (kernels.gemm_f32_bf16)
+    run_part_of<float, std::uint16_t>(kernels, job, part);
+  else
+    run_part_of<std::uint16_t, std::uint16_t>(kernels, job, part);
 }
 
 }  // namespace
@@ -418,6 +450,43 @@ void matmul_here(const Compute& compute, const MatmulJob& job) {
   run_part(*compute.kernels, job, {0, 0, job.rows, 0, job.weights->outputs()});
 }
 
+namespace {
+
+// A block of dw, [rows, columns] of a part, from tokens [token, token + t) as operands of E.
+template <class E>
+void add_token_chunk(const KernelTable& kernels, const WeightGradientJob& job, const Part& part, int token, int t,
+                     std::byte* scratch) {
+  constexpr bool kFloat = std::is_same_v<E, float>;
+  constexpr int kDepth = kFloat ? 1 : 2;
+  const int panels = (part.columns + kPanelWidth - 1) / kPanelWidth, padded = (t + kDepth - 1) / kDepth * kDepth;
+  const float* dy = job.dy + part.row + (job.dy_rows ? 0 : token * job.dy_stride);
+  const float* x = job.x + part.column + (job.x_rows ? 0 : token * job.x_stride);
+  const std::int32_t* dy_rows = job.dy_rows ? job.dy_rows + token : nullptr;
+  const std::int32_t* x_rows = job.x_rows ? job.x_rows + token : nullptr;
+  E* left = reinterpret_cast<E*>(scratch);
+  E* right = reinterpret_cast<E*>(
+      scratch + aligned(static_cast<std::size_t>(padded) * static_cast<std::size_t>(part.rows) * sizeof(E)));
+  const auto interleave = [&](const float* from, std::ptrdiff_t stride, const std::int32_t* rows, int n, int width,
+                              E* to) {
+    if constexpr (kFloat)
+      kernels.interleave_f32(from, stride, rows, t, n, width, to);
+    else
+      kernels.interleave_bf16(from, stride, rows, t, n, width, to);
+  };
+  for (int p = 0; p < panels; ++p)
+    interleave(x + p * kPanelWidth, job.x_stride, x_rows, std::min(kPanelWidth, part.columns - p * kPanelWidth),
+               kPanelWidth, right + static_cast<std::ptrdiff_t>(p) * padded * kPanelWidth);
+  float* dw = job.dw + part.row * job.dw_stride + part.column;
+  interleave(dy, job.dy_stride, dy_rows, part.rows, part.rows, left);
+  if constexpr (kFloat)
+    kernels.gemm_wide_f32(part.rows, part.columns, t, left, part.rows, right, dw, job.dw_stride, true);
+  else
+    kernels.gemm_wide_bf16(part.rows, part.columns, t, left, static_cast<std::ptrdiff_t>(part.rows) * 2, right, dw,
+                           job.dw_stride, true);
+}
+
+}  // namespace
+
 void weight_gradient(const Compute& compute, std::span<const WeightGradientJob> jobs) {
   // A block of dw stays in registers and the first-level cache while chunks of tokens go by; both operands of a chunk
   // are packed once per block, which costs under a tenth of the products at 128 x 256.
@@ -431,39 +500,21 @@ void weight_gradient(const Compute& compute, std::span<const WeightGradientJob> 
         parts.push_back(
             {j, row, std::min(kOutputs, job.outputs - row), column, std::min(kInputs, job.inputs - column)});
   }
-  const bool exact = compute.arithmetic == Arithmetic::exact;
   const KernelTable& kernels = *compute.kernels;
+  const bool floats = compute.arithmetic == Arithmetic::exact || !kernels.gemm_wide_bf16;
   compute.pool->parallel_for(static_cast<int>(parts.size()), [&](int i, int) {
     const Part& part = parts[static_cast<std::size_t>(i)];
     const WeightGradientJob& job = jobs[static_cast<std::size_t>(part.job)];
-    const int panels = (part.columns + kPanelWidth - 1) / kPanelWidth;
-    const std::size_t left_elements = static_cast<std::size_t>(kTokens) * static_cast<std::size_t>(part.rows);
-    const std::size_t right_elements =
-        static_cast<std::size_t>(kTokens) * static_cast<std::size_t>(panels) * kPanelWidth;
-    const std::size_t left_bytes = (left_elements * 4 + 63) / 64 * 64;
-    std::byte* scratch = thread_scratch(left_bytes + right_elements * 4);
-    float* dw = job.dw + part.row * job.dw_stride + part.column;
+    const int columns = (part.columns + kPanelWidth - 1) / kPanelWidth * kPanelWidth;
+    std::byte* scratch = thread_scratch(
+        static_cast<std::size_t>(kTokens) * 4 *
+        static_cast<std::size_t>(aligned(static_cast<std::size_t>(part.rows)) + static_cast<std::size_t>(columns)));
     for (int token = 0; token < job.rows; token += kTokens) {
       const int t = std::min(kTokens, job.rows - token);
-      const float* dy = job.dy + part.row + (job.dy_rows ? 0 : token * job.dy_stride);
-      const float* x = job.x + part.column + (job.x_rows ? 0 : token * job.x_stride);
-      const std::int32_t* dy_rows = job.dy_rows ? job.dy_rows + token : nullptr;
-      const std::int32_t* x_rows = job.x_rows ? job.x_rows + token : nullptr;
-      const std::ptrdiff_t panel_elements = static_cast<std::ptrdiff_t>(exact ? t : (t + 1) / 2 * 2) * kPanelWidth;
-      const auto run = [&](auto* left, auto* right, auto interleave, auto gemm, int depth) {
-        interleave(dy, job.dy_stride, dy_rows, t, part.rows, part.rows, left);
-        for (int p = 0; p < panels; ++p)
-          interleave(x + p * kPanelWidth, job.x_stride, x_rows, t,
-                     std::min(kPanelWidth, part.columns - p * kPanelWidth), kPanelWidth, right + p * panel_elements);
-        gemm(part.rows, part.columns, t, left, static_cast<std::ptrdiff_t>(part.rows) * depth, right, dw, job.dw_stride,
-             true);
-      };
-      if (exact)
-        run(reinterpret_cast<float*>(scratch), reinterpret_cast<float*>(scratch + left_bytes), kernels.interleave_f32,
-            kernels.gemm_wide_f32, 1);
+      if (floats)
+        add_token_chunk<float>(kernels, job, part, token, t, scratch);
       else
-        run(reinterpret_cast<std::uint16_t*>(scratch), reinterpret_cast<std::uint16_t*>(scratch + left_bytes),
-            kernels.interleave_bf16, kernels.gemm_wide_bf16, 2);
+        add_token_chunk<std::uint16_t>(kernels, job, part, token, t, scratch);
     }
   });
 }

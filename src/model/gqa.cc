@@ -8,7 +8,7 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/rope.h"
-#include "model/block.h"
+#include "model/cache_rows.h"
 
 namespace hadal {
 namespace {
@@ -54,41 +54,21 @@ void project(const PassContext& pass, const AttentionWeights& w, AttentionActiva
   });
 }
 
-void write_rows(const PassContext& pass, int layer, const AttentionActivations& a) {
+void write_rows(const PassContext& pass, int layer, AttentionActivations& a) {
   const ModelConfig& c = pass.config;
   const int width = c.head_dim, kv_width = c.num_key_value_heads * width;
-  for (const Segment& s : pass.segments)
-    for (int r = 0; r < s.rows; ++r) {
-      const std::ptrdiff_t t = s.first_row + r;
-      const int position = s.first_position + r;
-      std::byte* to =
-          pass.store->row(layer, s.pages[static_cast<std::size_t>(position / kPageTokens)], position % kPageTokens);
-      for (int g = 0; g < c.num_key_value_heads; ++g)
-        for (const float* from :
-             {a.v_TGA.data() + t * kv_width + g * width, a.k_TGA.data() + t * kv_width + g * width}) {
-          if (pass.compute.arithmetic == Arithmetic::exact) {
-            std::memcpy(to, from, size(width, 4));
-            to += size(width, 4);
-          } else {
-            pass.compute.kernels->narrow_row(from, width, width, reinterpret_cast<std::uint16_t*>(to));
-            to += size(width, 2);
-          }
-        }
-    }
+  for_new_rows(pass, layer, [&](std::ptrdiff_t t, std::byte* row) {
+    for (int g = 0; g < c.num_key_value_heads; ++g)
+      for (float* values : {a.v_TGA.data() + t * kv_width + g * width, a.k_TGA.data() + t * kv_width + g * width})
+        row = keep_values(pass.compute, values, width, row);
+  });
 }
 
 // Positions [0, positions) of a cached sequence back as floats: [S, G, value | key].
 void read_rows(const PassContext& pass, int layer, const Segment& s, int positions, float* rows) {
   const int width = pass.config.latent_row_width();
-  pass.compute.pool->parallel_for((positions + kPageTokens - 1) / kPageTokens, [&](int page, int) {
-    for (int p = page * kPageTokens; p < std::min(positions, (page + 1) * kPageTokens); ++p) {
-      const std::byte* from = pass.store->row(layer, s.pages[static_cast<std::size_t>(page)], p % kPageTokens);
-      float* to = rows + static_cast<std::ptrdiff_t>(p) * width;
-      if (pass.compute.arithmetic == Arithmetic::exact)
-        std::memcpy(to, from, size(width, 4));
-      else
-        pass.compute.kernels->widen_row(reinterpret_cast<const std::uint16_t*>(from), width, to);
-    }
+  for_cached_rows(pass, layer, s, positions, [&](std::ptrdiff_t p, const std::byte* row) {
+    take_values(pass.compute, row, width, rows + p * width);
   });
 }
 

@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "kernels/kernel_table.h"
 #include "kernels/rope.h"
-#include "model/block.h"
+#include "model/cache_rows.h"
 
 namespace hadal {
 namespace {
@@ -53,44 +53,22 @@ void project(const PassContext& pass, const AttentionWeights& w, AttentionActiva
   });
 }
 
-void write_latents(const PassContext& pass, int layer, const AttentionActivations& a) {
+void write_latents(const PassContext& pass, int layer, AttentionActivations& a) {
   const ModelConfig& c = pass.config;
-  const KernelTable& kernels = *pass.compute.kernels;
-  for (const Segment& s : pass.segments)
-    for (int r = 0; r < s.rows; ++r) {
-      const int t = s.first_row + r, position = s.first_position + r;
-      std::byte* to =
-          pass.store->row(layer, s.pages[static_cast<std::size_t>(position / kPageTokens)], position % kPageTokens);
-      const float* latent = a.latent_TC.data() + static_cast<std::ptrdiff_t>(t) * c.kv_lora_rank;
-      const float* key = a.kv_a_TW.data() + static_cast<std::ptrdiff_t>(t) * c.latent_row_width() + c.kv_lora_rank;
-      if (pass.compute.arithmetic == Arithmetic::exact) {
-        std::memcpy(to, latent, size(c.kv_lora_rank, 4));
-        std::memcpy(to + size(c.kv_lora_rank, 4), key, size(c.qk_rope_head_dim, 4));
-      } else {
-        auto* half = reinterpret_cast<std::uint16_t*>(to);
-        kernels.narrow_row(latent, c.kv_lora_rank, c.kv_lora_rank, half);
-        kernels.narrow_row(key, c.qk_rope_head_dim, c.qk_rope_head_dim, half + c.kv_lora_rank);
-      }
-    }
+  for_new_rows(pass, layer, [&](int t, std::byte* row) {
+    row = keep_values(pass.compute, a.latent_TC.data() + static_cast<std::ptrdiff_t>(t) * c.kv_lora_rank,
+                      c.kv_lora_rank, row);
+    keep_values(pass.compute, a.kv_a_TW.data() + static_cast<std::ptrdiff_t>(t) * c.latent_row_width() + c.kv_lora_rank,
+                c.qk_rope_head_dim, row);
+  });
 }
 
 // Positions [0, positions) of a cached sequence back as floats.
 void read_latents(const PassContext& pass, int layer, const Segment& s, int positions, float* latent_SC, float* pe_SR) {
   const ModelConfig& c = pass.config;
-  pass.compute.pool->parallel_for((positions + kPageTokens - 1) / kPageTokens, [&](int page, int) {
-    for (int p = page * kPageTokens; p < std::min(positions, (page + 1) * kPageTokens); ++p) {
-      const std::byte* from = pass.store->row(layer, s.pages[static_cast<std::size_t>(page)], p % kPageTokens);
-      float* latent = latent_SC + static_cast<std::ptrdiff_t>(p) * c.kv_lora_rank;
-      float* pe = pe_SR + static_cast<std::ptrdiff_t>(p) * c.qk_rope_head_dim;
-      if (pass.compute.arithmetic == Arithmetic::exact) {
-        std::memcpy(latent, from, size(c.kv_lora_rank, 4));
-        std::memcpy(pe, from + size(c.kv_lora_rank, 4), size(c.qk_rope_head_dim, 4));
-      } else {
-        const auto* half = reinterpret_cast<const std::uint16_t*>(from);
-        pass.compute.kernels->widen_row(half, c.kv_lora_rank, latent);
-        pass.compute.kernels->widen_row(half + c.kv_lora_rank, c.qk_rope_head_dim, pe);
-      }
-    }
+  for_cached_rows(pass, layer, s, positions, [&](int p, const std::byte* row) {
+    row = take_values(pass.compute, row, c.kv_lora_rank, latent_SC + static_cast<std::ptrdiff_t>(p) * c.kv_lora_rank);
+    take_values(pass.compute, row, c.qk_rope_head_dim, pe_SR + static_cast<std::ptrdiff_t>(p) * c.qk_rope_head_dim);
   });
 }
 

@@ -335,7 +335,7 @@ TEST_P(Attention, KernelsStayInTheScratchThatIsAskedFor) {
     AttentionTile tile = tiles_of(c, s.T, outputs)[0];
     std::vector<float> d_q(c.q_THG.size()), d_kv(c.kv_SHB.size()), d_pe(static_cast<std::size_t>(s.S * s.H * s.R));
     for (const auto& [run_forward, run_backward] : {std::pair{kernels.attention_f32, kernels.attention_backward_f32},
-                                                    {kernels.attention_bf16, kernels.attention_backward_bf16}}) {
+                                                    {kernels.attention_fast, kernels.attention_backward_fast}}) {
       GuardedScratch forward_scratch(attention_scratch_bytes(s.S, s.N, s.R, s.V));
       tile.scratch = forward_scratch.begin();
       run_forward(tile);

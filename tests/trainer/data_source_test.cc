@@ -157,7 +157,7 @@ TEST(TextSource, IllFormedTextIsRefusedWithItsOffset) {
   const auto source = open_source(recipe, 3, tiny_data().none);
   ASSERT_FALSE(source.ok());
   EXPECT_NE(source.error().message.find("bad.txt"), std::string::npos);
-  EXPECT_NE(source.error().message.find("offset 4"), std::string::npos) << source.error().message;
+  EXPECT_NE(source.error().message.find("byte 4"), std::string::npos) << source.error().message;
 }
 
 constexpr const char* kTwoConversations =

@@ -19,8 +19,15 @@ struct Element<float> {
 template <>
 struct Element<std::uint16_t> {  // bf16
   static constexpr int kDepth = 2;
-#if defined(HADAL_SIMD_AVX512) && !defined(HADAL_SIMD_BF16)
-  // Two multiply-adds of floats: panels are widened on the way, the left operand once for all of them.
+#if defined(HADAL_SIMD_BF16)
+  using Left = std::uint16_t;
+  using Wide = Bf16x32;
+  static HADAL_INLINE Wide of(Bf16x32 x) { return x; }
+  static HADAL_INLINE Wide load_b(const std::uint16_t* p) { return load_pairs(p); }
+  static HADAL_INLINE Wide broadcast(const std::uint16_t* p) { return set1_pair(p); }
+  static HADAL_INLINE f32x16 multiply_add(f32x16 acc, Wide a, Wide b) { return dot_pairs(acc, a, b); }
+#else
+  // Two multiply-adds of floats: panels are widened on the way, and the left operand is never narrowed.
   using Left = float;
   struct Wide {
     f32x16 first, second;
@@ -31,17 +38,11 @@ struct Element<std::uint16_t> {  // bf16
   static HADAL_INLINE f32x16 multiply_add(f32x16 acc, const Wide& a, const Wide& b) {
     return fma(a.first, b.first, fma(a.second, b.second, acc));
   }
-#else
-  using Left = std::uint16_t;
-  using Wide = Bf16x32;
-  static HADAL_INLINE Wide of(Bf16x32 x) { return x; }
-  static HADAL_INLINE Wide load_b(const std::uint16_t* p) { return load_pairs(p); }
-  static HADAL_INLINE Wide broadcast(const std::uint16_t* p) { return set1_pair(p); }
-  static HADAL_INLINE f32x16 multiply_add(f32x16 acc, Wide a, Wide b) { return dot_pairs(acc, a, b); }
 #endif
 };
 template <class E>
 using Left = typename Element<E>::Left;
+using Factor = Left<std::uint16_t>;  // what both operands of a product are where none is stored: gradients, attention
 
 void widen_row(const std::uint16_t* from, int n, float* to) {
   int i = 0;
@@ -167,32 +168,22 @@ HADAL_INLINE void multiply_steps(int m, int n, int steps, const Left<E>* a, std:
   }
 }
 
-// The left operand of a block as floats: `rows` of them 2 * steps long, or [steps][rows][2].
-template <bool kWide>
-HADAL_INLINE void widen_left(const std::uint16_t* a, std::ptrdiff_t a_stride, int rows, int steps, float* left) {
-  const int lines = kWide ? steps : rows, length = 2 * (kWide ? rows : steps);
-  for (int i = 0; i < lines; ++i, a += a_stride, left += length) widen_row(a, length, left);
-}
-
 template <class E, bool kWide>
-void gemm(int m, int n, int k, const E* a, std::ptrdiff_t a_stride, const E* b, float* c, std::ptrdiff_t c_stride, bool accumulate) {
+void gemm(int m, int n, int k, const Left<E>* a, std::ptrdiff_t a_stride, const E* b, float* c, std::ptrdiff_t c_stride, bool accumulate) {
   constexpr int kDepth = Element<E>::kDepth;
   const int steps = (k + kDepth - 1) / kDepth;
   const std::ptrdiff_t panel_stride = static_cast<std::ptrdiff_t>(steps) * 32 * kDepth;
   if constexpr (sizeof(Left<E>) == sizeof(E)) {
     multiply_steps<E, kWide>(m, n, steps, a, a_stride, b, panel_stride, c, c_stride, accumulate);
   } else {
-    // As many steps at a time as leave the floats of a block of rows in the second-level cache.
+    // As many steps at a time as leave the floats of a block of rows near the core while panels go by.
     constexpr int kFloats = 12288, kRows = 96;
-    alignas(64) float left[kFloats];
     for (int row = 0; row < m; row += kRows) {
-      const int rows = m - row < kRows ? m - row : kRows, block = kFloats / (2 * rows);
-      for (int s = 0; s < steps; s += block) {
-        const int count = steps - s < block ? steps - s : block;
-        widen_left<kWide>(kWide ? a + s * a_stride + 2 * row : a + row * a_stride + 2 * s, a_stride, rows, count, left);
-        multiply_steps<E, kWide>(rows, n, count, left, 2 * (kWide ? rows : count), b + static_cast<std::ptrdiff_t>(s) * 64,
-                                 panel_stride, c + row * c_stride, c_stride, accumulate || s > 0);
-      }
+      const int rows = m - row < kRows ? m - row : kRows, block = kFloats / (kDepth * rows);
+      for (int s = 0; s < steps; s += block)
+        multiply_steps<E, kWide>(rows, n, steps - s < block ? steps - s : block, a + row * a_stride + kDepth * s, a_stride,
+                                 b + static_cast<std::ptrdiff_t>(s) * 32 * kDepth, panel_stride, c + row * c_stride, c_stride,
+                                 accumulate || s > 0);
     }
   }
 }
@@ -269,8 +260,10 @@ void pack_rows(const float* from, std::ptrdiff_t stride, int n, int k, E* panel)
 void interleave_f32(const float* from, std::ptrdiff_t stride, const std::int32_t* rows, int k, int n, int width, float* to) {
   for (int s = 0; s < k; ++s) {
     const float* row = from + (rows ? rows[s] : s) * stride;
-    std::memcpy(to, row, static_cast<std::size_t>(n) * 4);
-    if (n < width) std::memset(to + n, 0, static_cast<std::size_t>(width - n) * 4);
+    int i = 0;
+    for (; i + 16 <= n; i += 16) store(to + i, load(row + i));
+    for (; i < n; ++i) to[i] = row[i];
+    for (; i < width; ++i) to[i] = 0;
     to += width;
   }
 }

@@ -7,9 +7,16 @@ extern const KernelTable HADAL_SIMD_TABLE;
 const KernelTable HADAL_SIMD_TABLE = {
     .isa = HADAL_SIMD_ISA,
     .gemm_f32 = HADAL_SIMD_NAMESPACE::gemm<float, false>,
-    .gemm_bf16 = HADAL_SIMD_NAMESPACE::gemm<std::uint16_t, false>,
     .gemm_wide_f32 = HADAL_SIMD_NAMESPACE::gemm<float, true>,
+#if defined(HADAL_SIMD_BF16)
+    .gemm_bf16 = HADAL_SIMD_NAMESPACE::gemm<std::uint16_t, false>,
+    .gemm_f32_bf16 = nullptr,
     .gemm_wide_bf16 = HADAL_SIMD_NAMESPACE::gemm<std::uint16_t, true>,
+#else
+    .gemm_bf16 = nullptr,
+    .gemm_f32_bf16 = HADAL_SIMD_NAMESPACE::gemm<std::uint16_t, false>,
+    .gemm_wide_bf16 = nullptr,
+#endif
     .narrow_row = HADAL_SIMD_NAMESPACE::narrow_row,
     .narrow_scaled_row = HADAL_SIMD_NAMESPACE::narrow_scaled_row,
     .widen_row = HADAL_SIMD_NAMESPACE::widen_row,
@@ -22,9 +29,9 @@ const KernelTable HADAL_SIMD_TABLE = {
     .code_row = HADAL_SIMD_NAMESPACE::code_row,
     .code_units = HADAL_SIMD_NAMESPACE::code_units,
     .attention_f32 = HADAL_SIMD_NAMESPACE::attention<float>,
-    .attention_bf16 = HADAL_SIMD_NAMESPACE::attention<std::uint16_t>,
+    .attention_fast = HADAL_SIMD_NAMESPACE::attention<HADAL_SIMD_NAMESPACE::Factor>,
     .attention_backward_f32 = HADAL_SIMD_NAMESPACE::attention_backward<float>,
-    .attention_backward_bf16 = HADAL_SIMD_NAMESPACE::attention_backward<std::uint16_t>,
+    .attention_backward_fast = HADAL_SIMD_NAMESPACE::attention_backward<HADAL_SIMD_NAMESPACE::Factor>,
     .absorbed_f32 = HADAL_SIMD_NAMESPACE::absorbed<float>,
     .absorbed_bf16 = HADAL_SIMD_NAMESPACE::absorbed<std::uint16_t>,
     .rms_norm = HADAL_SIMD_NAMESPACE::rms_norm,

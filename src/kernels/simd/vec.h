@@ -139,6 +139,14 @@ HADAL_INLINE Bf16x32 set1_pair(const std::uint16_t* p) {
   std::memcpy(&u, p, 4);
   return {_mm512_set1_epi32(u)};
 }
+#if defined(HADAL_SIMD_BF16)
+HADAL_INLINE f32x16 dot_pairs(f32x16 acc, Bf16x32 a, Bf16x32 b) {
+  __m512bh x, y;
+  std::memcpy(&x, &a.v, 64);
+  std::memcpy(&y, &b.v, 64);
+  return _mm512_dpbf16_ps(acc, x, y);
+}
+#else
 // The first of each pair as floats, and the second.
 HADAL_INLINE f32x16 firsts(Bf16x32 x) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(x.v, 16));
@@ -146,16 +154,7 @@ HADAL_INLINE f32x16 firsts(Bf16x32 x) {
 HADAL_INLINE f32x16 seconds(Bf16x32 x) {
   return _mm512_castsi512_ps(_mm512_and_si512(x.v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
 }
-HADAL_INLINE f32x16 dot_pairs(f32x16 acc, Bf16x32 a, Bf16x32 b) {
-#if defined(HADAL_SIMD_BF16)
-  __m512bh x, y;
-  std::memcpy(&x, &a.v, 64);
-  std::memcpy(&y, &b.v, 64);
-  return _mm512_dpbf16_ps(acc, x, y);
-#else
-  return fma(firsts(a), firsts(b), fma(seconds(a), seconds(b), acc));
 #endif
-}
 
 #elif defined(HADAL_SIMD_AVX2)
 
@@ -271,15 +270,12 @@ HADAL_INLINE Bf16x32 set1_pair(const std::uint16_t* p) {
   std::memcpy(&u, p, 4);
   return {_mm256_set1_epi32(u), _mm256_set1_epi32(u)};
 }
-HADAL_INLINE __m256 dot_pairs_half(__m256 acc, __m256i a, __m256i b) {
-  const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
-  acc = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a, upper)),
-                        _mm256_castsi256_ps(_mm256_and_si256(b, upper)), acc);
-  return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)),
-                         acc);
+HADAL_INLINE f32x16 firsts(Bf16x32 x) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(x.lo, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(x.hi, 16))};
 }
-HADAL_INLINE f32x16 dot_pairs(f32x16 acc, Bf16x32 a, Bf16x32 b) {
-  return {dot_pairs_half(acc.lo, a.lo, b.lo), dot_pairs_half(acc.hi, a.hi, b.hi)};
+HADAL_INLINE f32x16 seconds(Bf16x32 x) {
+  const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+  return {_mm256_castsi256_ps(_mm256_and_si256(x.lo, upper)), _mm256_castsi256_ps(_mm256_and_si256(x.hi, upper))};
 }
 
 #else  // portable
@@ -407,15 +403,24 @@ HADAL_INLINE Bf16x32 set1_pair(const std::uint16_t* p) {
   }
   return r;
 }
-HADAL_INLINE f32x16 dot_pairs(f32x16 acc, Bf16x32 a, Bf16x32 b) {
-  HADAL_EACH {
-    acc.v[i] = __builtin_fmaf(widen(a.v[2 * i + 1]), widen(b.v[2 * i + 1]), acc.v[i]);
-    acc.v[i] = __builtin_fmaf(widen(a.v[2 * i]), widen(b.v[2 * i]), acc.v[i]);
-  }
-  return acc;
+HADAL_INLINE f32x16 firsts(const Bf16x32& x) {
+  f32x16 r;
+  HADAL_EACH r.v[i] = widen(x.v[2 * i]);
+  return r;
+}
+HADAL_INLINE f32x16 seconds(const Bf16x32& x) {
+  f32x16 r;
+  HADAL_EACH r.v[i] = widen(x.v[2 * i + 1]);
+  return r;
 }
 #undef HADAL_EACH
 
+#endif
+
+#if !defined(HADAL_SIMD_BF16)
+HADAL_INLINE f32x16 dot_pairs(f32x16 acc, Bf16x32 a, Bf16x32 b) {
+  return fma(firsts(a), firsts(b), fma(seconds(a), seconds(b), acc));
+}
 #endif
 
 // One fixed tree for all: lane i with i + 8, then + 4, + 2, + 1.
