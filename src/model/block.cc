@@ -47,6 +47,7 @@ JoinedRows::JoinedRows(std::span<const Segment> segments) {
 
 void JoinedRows::copy(const Compute& compute, std::span<const Segment> segments, const float* from,
                       std::ptrdiff_t stride, int width, float* to) const {
+  if (rows_ == 0) return;
   compute.pool->parallel_for(static_cast<int>(segments.size()), [&](int i, int) {
     const Segment& s = segments[static_cast<std::size_t>(i)];
     if (s.first_position == 0) return;

@@ -15,23 +15,33 @@ bool is_task_file(const std::filesystem::path& path) {
   return path.filename().string().find(".jsonl") != std::string::npos;
 }
 
-Result<TrainingBatch> answers_of(std::span<const TaskItem> questions, int max_tokens, const ExampleEncoder& encoder) {
-  TrainingBatch batch;
-  for (const TaskItem& item : questions) {
-    const Result<WorkedExample> worked = work_out(item);
-    if (!worked.ok()) continue;
-    HADAL_ASSIGN(const TrainingExample example, encoder.encode(QuestionText{item.question, *worked}));
-    if (static_cast<int>(example.tokens.size()) <= max_tokens) append_example(example, TrainOn::answers, batch);
-  }
-  return batch;
+constexpr std::size_t kRowsAtOnce = 8192;  // about a training batch, whose workspace there is anyway
+
+using Batches = std::vector<TrainingBatch>;
+
+void append(const TrainingExample& example, TrainOn train_on, Batches& batches) {
+  if (batches.empty() || batches.back().tokens.size() + example.tokens.size() > kRowsAtOnce) batches.emplace_back();
+  append_example(example, train_on, batches.back());
 }
 
-TrainingBatch pieces_of(std::string text, int items, int max_tokens, const ExampleEncoder& encoder) {
+Result<Batches> answers_of(std::span<const TaskItem> questions, int max_tokens, const ExampleEncoder& encoder) {
+  Batches batches;
+  for (const TaskItem& item : questions) {
+    const Result<WorkedExample> worked = work_out(item);
+    if (!worked.ok() && worked.error().kind == ErrorKind::unsupported) continue;
+    if (!worked.ok()) return worked.error();
+    HADAL_ASSIGN(const TrainingExample example, encoder.encode(QuestionText{item.question, *worked}));
+    if (static_cast<int>(example.tokens.size()) <= max_tokens) append(example, TrainOn::answers, batches);
+  }
+  return batches;
+}
+
+Batches pieces_of(std::string text, int items, int max_tokens, const ExampleEncoder& encoder) {
   const std::vector<TrainingExample> pieces = encoder.encode(DocumentText{std::move(text), true, {}}, max_tokens);
   const std::size_t wanted = std::min(pieces.size(), static_cast<std::size_t>(items));
-  TrainingBatch batch;
-  for (std::size_t i = 0; i < wanted; ++i) append_example(pieces[i * pieces.size() / wanted], TrainOn::all, batch);
-  return batch;
+  Batches batches;
+  for (std::size_t i = 0; i < wanted; ++i) append(pieces[i * pieces.size() / wanted], TrainOn::all, batches);
+  return batches;
 }
 
 }  // namespace
@@ -50,29 +60,32 @@ Result<HeldOut> HeldOut::open(std::span<const std::filesystem::path> files, int 
       held_out.absent_.push_back(path);
       continue;
     }
-    TrainingBatch batch;
+    Batches batches;
     if (is_task_file(path)) {
       HADAL_ASSIGN(std::vector<TaskItem> questions, read_task_file(path.string(), static_cast<std::size_t>(items)));
-      HADAL_ASSIGN(batch, answers_of(questions, max_tokens, encoder));
+      HADAL_ASSIGN(batches, answers_of(questions, max_tokens, encoder));
       held_out.files_.push_back({held_out_name(path), std::move(questions)});
     } else {
       HADAL_ASSIGN(std::string text, read_text_file(path));
       HADAL_RETURN_IF_ERROR(check_utf8(path.filename().string(), text));
-      batch = pieces_of(std::move(text), items, max_tokens, encoder);
+      batches = pieces_of(std::move(text), items, max_tokens, encoder);
     }
-    if (!batch.tokens.empty()) held_out.batches_[held_out_name(path)] = std::move(batch);
+    if (!batches.empty()) held_out.batches_[held_out_name(path)] = std::move(batches);
   }
   return held_out;
 }
 
 std::map<std::string, double> HeldOut::losses(TrainingModel& model) const {
   std::map<std::string, double> losses;
-  for (const auto& [name, batch] : batches_) {
-    const std::vector<float> nll_T = model.negative_log_likelihoods(batch);
+  for (const auto& [name, batches] : batches_) {
+    double sum = 0;
     std::int64_t counted = 0;
-    for (const std::int32_t target : batch.targets) counted += target >= 0;
-    losses[name] =
-        std::accumulate(nll_T.begin(), nll_T.end(), 0.0) / static_cast<double>(std::max<std::int64_t>(1, counted));
+    for (const TrainingBatch& batch : batches) {
+      const std::vector<float> nll_T = model.negative_log_likelihoods(batch);
+      sum = std::accumulate(nll_T.begin(), nll_T.end(), sum);
+      counted += std::count_if(batch.targets.begin(), batch.targets.end(), [](std::int32_t t) { return t >= 0; });
+    }
+    losses[name] = sum / static_cast<double>(std::max<std::int64_t>(1, counted));
   }
   return losses;
 }

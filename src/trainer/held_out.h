@@ -41,7 +41,7 @@ class HeldOut {
  private:
   std::vector<File> files_;
   std::vector<std::filesystem::path> absent_;
-  std::map<std::string, TrainingBatch> batches_;
+  std::map<std::string, std::vector<TrainingBatch>> batches_;
 };
 
 double mean_of(const std::map<std::string, double>& losses);

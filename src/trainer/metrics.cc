@@ -92,13 +92,14 @@ Result<std::vector<StepMetrics>> read_metrics(const std::filesystem::path& path)
   return steps;
 }
 
-Result<MetricsLog> MetricsLog::open(const std::filesystem::path& path, std::int64_t last_step) {
+Result<MetricsLog> MetricsLog::open(const std::filesystem::path& path, std::int64_t last_step, bool measures_again) {
   MetricsLog log;
   std::string kept;
   if (last_step > 0) {
     HADAL_ASSIGN(log.earlier_, read_metrics(path));
-    std::erase_if(log.earlier_,
-                  [&](const StepMetrics& m) { return m.step > last_step || (m.step == last_step && !m.is_a_step()); });
+    std::erase_if(log.earlier_, [&](const StepMetrics& m) {
+      return m.step > last_step || (m.step == last_step && measures_again && !m.is_a_step());
+    });
     for (const StepMetrics& m : log.earlier_) kept += line_of(m);
   }
   HADAL_RETURN_IF_ERROR(write_file_atomically(path, kept));

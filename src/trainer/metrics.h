@@ -47,9 +47,9 @@ struct StepMetrics {
 
 class MetricsLog {
  public:
-  // Keeps the lines of steps up to `last_step`, but for a measurement after it, which a resumed run makes again; 0
-  // starts anew.
-  static Result<MetricsLog> open(const std::filesystem::path& path, std::int64_t last_step);
+  // Keeps the lines of steps up to `last_step`; 0 starts anew. `measures_again`: but for a measurement after that step,
+  // which the resumed run will make once more.
+  static Result<MetricsLog> open(const std::filesystem::path& path, std::int64_t last_step, bool measures_again);
   Status append(const StepMetrics& metrics);
   // What open() kept.
   const std::vector<StepMetrics>& earlier() const { return earlier_; }

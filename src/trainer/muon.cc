@@ -37,7 +37,7 @@ void NewtonSchulz::normalise(std::span<float> x, int count) {
     const auto matrix = x.subspan(static_cast<std::size_t>(i) * elements, elements);
     double sum = 0;
     for (const float v : matrix) sum += static_cast<double>(v) * v;
-    if (sum == 0) return;
+    if (sum < 1e-60) return;  // 1 / its root is no float
     const float scale = static_cast<float>(1.0 / std::sqrt(sum));
     for (float& v : matrix) v *= scale;
   });

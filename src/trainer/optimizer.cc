@@ -50,7 +50,8 @@ bool Optimizer::is_muon_matrix(const TensorSpec& tensor) {
   }
 }
 
-Optimizer::Optimizer(const Compute& compute, std::span<const ParameterSlot> slots, OptimizerKind kind)
+Optimizer::Optimizer(const Compute& compute, std::span<const ParameterSlot> slots, OptimizerKind kind,
+                     int first_resting_layer)
     : compute_(compute), newton_schulz_(compute) {
   std::size_t parameters = 0, second = 0;
   for (const ParameterSlot& slot : slots) {
@@ -58,13 +59,15 @@ Optimizer::Optimizer(const Compute& compute, std::span<const ParameterSlot> slot
     parameters = std::max(parameters, offset + size);
     if (!slot.trained) continue;
     const bool muon = kind == OptimizerKind::muon && is_muon_matrix(slot.tensor);
-    for (std::size_t i = 0; i < size; i += kChunkElements)
+    const bool rests = slot.tensor.layer >= first_resting_layer;
+    for (std::size_t i = 0; i < size && !rests; i += kChunkElements)
       chunks_.push_back({offset + i, std::min(kChunkElements, size - i), muon ? 0 : second + i, !muon,
                          slot.tensor.shape.size() >= 2});
     if (!muon) {
       second += size;
       continue;
     }
+    if (rests) continue;
     const int rows = static_cast<int>(slot.tensor.shape[0]), cols = static_cast<int>(slot.tensor.shape[1]);
     const auto fits = [&](const Group& g) {
       return g.rows == rows && g.cols == cols && (g.offsets.size() + 1) * size <= kGroupElements;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -26,8 +27,10 @@ struct OptimizerState {  // all that a resumed run needs besides the parameters
 
 class Optimizer {
  public:
-  // `slots` must outlive the optimiser. State starts at zero.
-  Optimizer(const Compute& compute, std::span<const ParameterSlot> slots, OptimizerKind kind);
+  // `slots` must outlive the optimiser. State starts at zero. Tensors of layers from `first_resting_layer` on keep what
+  // they have: without gradients momentum and decay alone would move them.
+  Optimizer(const Compute& compute, std::span<const ParameterSlot> slots, OptimizerKind kind,
+            int first_resting_layer = std::numeric_limits<int>::max());
 
   // The L2 norm over all trained gradients; not finite where one is not.
   double gradient_norm(std::span<const float> gradients);

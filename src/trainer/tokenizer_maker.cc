@@ -12,6 +12,7 @@
 namespace hadal {
 namespace {
 
+constexpr int kMostPassedOver = 100000;
 constexpr std::uint64_t kFileBytes = std::uint64_t{256} << 20;
 
 std::string sample_of(const SourceText& text) {
@@ -40,9 +41,18 @@ Result<TokenizerFiles> train_tokenizer(const Recipe& recipe, std::span<const std
     const auto wanted = static_cast<std::size_t>(share * static_cast<double>(recipe.tokenizer_sample_bytes));
     std::size_t bytes = 0;
     const std::uint64_t size = sources[i]->size();
+    int passed_over = 0;
     for (std::uint64_t n = 0; bytes < wanted && (size == 0 || n < size); ++n) {
       HADAL_ASSIGN(const std::optional<SourceText> text, sources[i]->text(n));
-      if (!text) continue;
+      if (!text) {
+        if (++passed_over == kMostPassedOver)
+          return Error{ErrorKind::invalid,
+                       fmt::format("source {}: expected text for the tokenizer, found {} items in a "
+                                   "row that are held out or of unknown steps",
+                                   sources[i]->name(), kMostPassedOver)};
+        continue;
+      }
+      passed_over = 0;
       const std::string sample = sample_of(*text);
       bytes += sample.size();
       trainer.add(sample);

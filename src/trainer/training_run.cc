@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/atomic_file.h"
 #include "base/file.h"
@@ -64,7 +65,8 @@ class TrainingRun {
     HADAL_RETURN_IF_ERROR(open_data());
     HADAL_RETURN_IF_ERROR(open_model());
     if (options_.dry_run) return dry_run();
-    HADAL_ASSIGN(MetricsLog log, MetricsLog::open(recipe_.work / "metrics.jsonl", counters_.step));
+    const bool measures_again = counters_.stage_steps > 0;  // a stage's end follows its checkpoint
+    HADAL_ASSIGN(MetricsLog log, MetricsLog::open(recipe_.work / "metrics.jsonl", counters_.step, measures_again));
     log_ = std::make_unique<MetricsLog>(std::move(log));
     for (const StepMetrics& m : log_->earlier()) take_loss(m);
     for (; counters_.stage < static_cast<int>(recipe_.stages.size()); next_stage())
@@ -245,7 +247,9 @@ class TrainingRun {
   }
 
   Status run_stage(const StageRecipe& stage) {
-    Optimizer optimizer(compute_, model_->slots(), stage.optimizer.kind);
+    const bool mtp_learns = stage.kind != StageKind::grpo && stage.mtp_weight > 0;
+    Optimizer optimizer(compute_, model_->slots(), stage.optimizer.kind,
+                        mtp_learns ? std::numeric_limits<int>::max() : model_->config().num_hidden_layers);
     // Moments carry over between stages of one optimiser; another kind starts afresh.
     if (restored_ && restored_->kind == stage.optimizer.kind && !optimizer.restore(std::move(*restored_)))
       return Error{ErrorKind::invalid, "checkpoint: expected the optimiser's state of this model, found another size"};
@@ -264,6 +268,11 @@ class TrainingRun {
     }
     if (stage.average_start > 0 && counters_.stage_steps == 0)
       reference_.assign(model_->parameters().begin(), model_->parameters().end());
+    if (stage.average_start > 0 && reference_.empty() && share_done(stage, counters_) < 1)
+      return Error{ErrorKind::invalid,
+                   fmt::format("stage {}: average_start: expected a checkpoint with the stage's beginning, found one "
+                               "without: the mean has been taken, or the key is newer than the checkpoint",
+                               stage.name)};
     Progress progress(options_.progress, stage.name, 1000000,
                       static_cast<std::uint64_t>(1e6 * std::min(1.0, share_done(stage, counters_))));
     Stopwatch since_checkpoint, step_watch;

@@ -175,8 +175,14 @@ Result<LoadedState> read_training_state(const std::filesystem::path& directory, 
   if (static_cast<std::int64_t>(state.parameters.size()) != parameters)
     return Error{ErrorKind::invalid,
                  fmt::format("{}: expected {} parameters, found {}", subject, parameters, state.parameters.size())};
-  state.optimizer.kind = field("optimizer") == "muon" ? OptimizerKind::muon : OptimizerKind::adamw;
-  state.optimizer.steps = std::strtoll(field("optimizer_steps").c_str(), nullptr, 10);
+  const std::string kind = field("optimizer"), steps = field("optimizer_steps");
+  if ((kind != "muon" && kind != "adamw") || steps.empty())
+    return Error{ErrorKind::invalid,
+                 fmt::format("{}: expected an optimizer (adamw or muon) and its steps, found \"{}\" "
+                             "and \"{}\"",
+                             subject, kind, steps)};
+  state.optimizer.kind = kind == "muon" ? OptimizerKind::muon : OptimizerKind::adamw;
+  state.optimizer.steps = std::strtoll(steps.c_str(), nullptr, 10);
   return state;
 }
 
@@ -206,8 +212,28 @@ void remove_old_checkpoints(const std::filesystem::path& work, int keep) {
   }
 }
 
+namespace {
+
+// Weights of one shape are another function under another rope, router or norm.
+Status check_same_function(const ModelConfig& found, const ModelConfig& expected, const std::string& subject) {
+  HADAL_ASSIGN(const Json from, parse_json(write_model_config(found), subject));
+  HADAL_ASSIGN(const Json to, parse_json(write_model_config(expected), subject));
+  for (const char* key : {"model_type", "hidden_act", "rms_norm_eps", "rope_theta", "rope_scaling", "scoring_func",
+                          "topk_method", "norm_topk_prob", "routed_scaling_factor", "num_experts_per_tok", "n_group",
+                          "topk_group", "num_attention_heads", "num_key_value_heads", "tie_word_embeddings"}) {
+    const Json a = from.value(key, Json()), b = to.value(key, Json());
+    if (a != b)
+      return Error{ErrorKind::invalid, fmt::format("{}: {}: expected {}, as the recipe's model has, found {}", subject,
+                                                   key, json_excerpt(b), json_excerpt(a))};
+  }
+  return Done{};
+}
+
+}  // namespace
+
 Status load_parameters(const std::filesystem::path& path, TrainingModel& model) {
   HADAL_ASSIGN(const Checkpoint from, open_checkpoint(path));
+  HADAL_RETURN_IF_ERROR(check_same_function(from.config, model.config(), path.filename().string()));
   for (const ParameterSlot& slot : model.slots()) {
     float* out = &model.parameters()[static_cast<std::size_t>(slot.offset)];
     HADAL_RETURN_IF_ERROR(read_rows_f32(*from.tensors, slot.tensor, from.config, 0, slot.tensor.shape[0], out));

@@ -23,7 +23,7 @@ StepMetrics step(std::int64_t n) {
 TEST(Metrics, AreReadBackAsWritten) {
   TemporaryFolder folder;
   const auto path = folder.path() / "metrics.jsonl";
-  auto log = MetricsLog::open(path, 0);
+  auto log = MetricsLog::open(path, 0, false);
   ASSERT_TRUE(log.ok());
   for (int n = 1; n <= 4; ++n) ASSERT_TRUE(log->append(step(n)).ok());
   const auto steps = read_metrics(path);
@@ -38,11 +38,11 @@ TEST(Metrics, AResumedRunDropsTheStepsAfterItsCheckpointAndAHalfLine) {
   TemporaryFolder folder;
   const auto path = folder.path() / "metrics.jsonl";
   {
-    auto log = MetricsLog::open(path, 0);
+    auto log = MetricsLog::open(path, 0, false);
     for (int n = 1; n <= 4; ++n) ASSERT_TRUE(log->append(step(n)).ok());
     std::ofstream(path, std::ios::app) << "{\"step\": 5, \"lo";
   }
-  auto log = MetricsLog::open(path, 2);
+  auto log = MetricsLog::open(path, 2, true);
   ASSERT_TRUE(log.ok());
   ASSERT_TRUE(log->append(step(3)).ok());
   const auto steps = read_metrics(path);
@@ -103,12 +103,13 @@ TEST(Report, CurvesPassOverWhatIsNotFinite) {
   EXPECT_EQ(report_html(recipe, *config, {}).find("Reinforcement"), std::string::npos);
 }
 
-// What is measured after the last step of a stage has no step of its own: a resumed run measures again.
-TEST(MetricsLog, AMeasurementAfterTheLastStepIsMadeAgain) {
+// What is measured after the last step of a stage has no step of its own: a run that is resumed there measures again,
+// one that is resumed in the next stage, whose first checkpoint has the same step, does not.
+TEST(MetricsLog, AMeasurementAfterTheLastStepIsKeptUnlessItIsMadeAgain) {
   TemporaryFolder folder;
   const auto path = folder.path() / "metrics.jsonl";
   {
-    auto log = MetricsLog::open(path, 0);
+    auto log = MetricsLog::open(path, 0, false);
     ASSERT_TRUE(log.ok());
     for (const std::int64_t step : {1, 2}) {
       StepMetrics m{.step = step, .tokens = 10, .stage = "grpo", .loss = 0.5};
@@ -119,7 +120,9 @@ TEST(MetricsLog, AMeasurementAfterTheLastStepIsMadeAgain) {
       ASSERT_TRUE(log->append(m).ok());
     }
   }
-  ASSERT_TRUE(MetricsLog::open(path, 2).ok());
+  ASSERT_TRUE(MetricsLog::open(path, 2, false).ok());
+  ASSERT_EQ(read_metrics(path)->size(), 4u);
+  ASSERT_TRUE(MetricsLog::open(path, 2, true).ok());
   const auto steps = read_metrics(path);
   ASSERT_TRUE(steps.ok());
   ASSERT_EQ(steps->size(), 3u);  // the one after step 1 stays
@@ -132,7 +135,7 @@ TEST(Report, ShowsWhatReinforcementChanged) {
   const Recipe recipe = tiny(folder.path(), "", "steps = 1\n");
   const auto config = recipe_model_config(recipe, {420, TokenId{0}, TokenId{1}});
   ASSERT_TRUE(config.ok());
-  auto log = MetricsLog::open(folder.path() / "metrics.jsonl", 0);
+  auto log = MetricsLog::open(folder.path() / "metrics.jsonl", 0, false);
   ASSERT_TRUE(log.ok());
   StepMetrics m{.step = 1, .tokens = 10, .stage = "grpo"};
   m.reinforcement.emplace();

@@ -1,8 +1,9 @@
 // Native generators: questions in the wording and the distribution of the reasoning-gym files, without the files.
 //
-// They let a recipe train where the files are absent, and never repeat. Three tasks have none: gsm_symbolic (its
-// stories are the package's), knights_knaves (only about 400 pairs of statements exist, so a generator would meet the
-// held-out ones) and number_sequence's own range (make_task starts its sequences outside of it, for the same reason).
+// They let a recipe train where the files are absent, and never repeat. Three judged tasks have none here: gsm_symbolic
+// (its stories are the package's), knights_knaves (only about 400 pairs of statements exist, so a generator would meet
+// the held-out ones) and word_problems (story_templates.h makes those). number_sequence starts beyond the files' range,
+// for the same reason as the second.
 // Questions of the development files can come up by chance in the small tasks: pass each item through a
 // QuestionFilter before training on it.
 // Threads: pure functions; an Rng belongs to one thread.

@@ -235,10 +235,10 @@ TaskItem make_letter_counting(std::span<const std::string> words, Rng& rng) {
   std::string text;
   for (std::int64_t i = 0; i < count; ++i) text += (i == 0 ? "" : " ") + words[rng.next_below(words.size())];
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; };
-  char letter = 0;
-  do {
+  char letter = ' ';
+  for (int tries = 0; tries < 1000 && (letter == ' ' || (static_cast<unsigned char>(letter) & 0x80) != 0); ++tries)
     letter = lower(text[rng.next_below(text.size())]);
-  } while (letter == ' ' || (static_cast<unsigned char>(letter) & 0x80) != 0);
+  if ((static_cast<unsigned char>(letter) & 0x80) != 0 || letter == ' ') letter = 'e';  // not a letter of English in it
   const auto n = std::count_if(text.begin(), text.end(), [&](char c) { return lower(c) == letter; });
   return item_of(
       "How many times does the letter \"" + std::string(1, letter) + "\" appear in the text: \"" + text + "\"?",

@@ -89,6 +89,8 @@ Wide greatest_common_divisor(Wide a, Wide b) {
   return a;
 }
 
+constexpr Wide kLeast = -((((Wide{1} << 126) - 1) << 1) + 1) - 1;  // the one that has no negative
+
 // Nothing on a division by zero or beyond 127 bits (some thirty numbers of four digits; no item has so many).
 std::optional<Rational> combine(char op, Rational x, Rational y) {
   Rational z;
@@ -110,7 +112,7 @@ std::optional<Rational> combine(char op, Rational x, Rational y) {
     overflow |= __builtin_mul_overflow(x.numerator, y.numerator, &z.numerator);
     overflow |= __builtin_mul_overflow(x.denominator, y.denominator, &z.denominator);
   }
-  if (overflow) return std::nullopt;
+  if (overflow || z.numerator == kLeast || z.denominator == kLeast) return std::nullopt;
   const Wide divisor = greatest_common_divisor(z.numerator, z.denominator);
   return Rational{z.numerator / divisor, z.denominator / divisor};
 }

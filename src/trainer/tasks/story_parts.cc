@@ -2,9 +2,8 @@
 
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "base/file.h"
+#include "base/json.h"
 #include "text/letter_case.h"
 
 namespace hadal {
@@ -37,7 +36,7 @@ Result<StoryParts> StoryParts::parse(std::string_view json_text, std::string_vie
   StoryParts parts;
   const std::string subject(where);
   try {
-    const json root = json::parse(json_text);
+    HADAL_ASSIGN(const json root, parse_json(json_text, where));
     if (root.at("version").get<int>() != 1)
       return Error{ErrorKind::unsupported, subject + ": version: expected 1, found " + root["version"].dump()};
     for (const auto& [lang, j] : root.at("languages").items()) {

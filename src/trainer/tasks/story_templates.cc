@@ -5,10 +5,9 @@
 #include <cctype>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/json.h"
 
 namespace hadal {
 
@@ -157,7 +156,7 @@ Result<StoryTemplates> StoryTemplates::load(const std::string& path) {
 Result<StoryTemplates> StoryTemplates::parse(std::string_view json_text, std::string_view where) {
   StoryTemplates stories;
   try {
-    const json root = json::parse(json_text);
+    HADAL_ASSIGN(const json root, parse_json(json_text, where));
     if (field<int>(root, "version") != 1) {
       return Error{ErrorKind::unsupported,
                    std::string(where) + ": version: expected 1, found " + root["version"].dump()};
@@ -290,7 +289,11 @@ Result<std::string> StoryTemplates::fill(std::string_view text, std::string_view
       return Error{ErrorKind::invalid,
                    "template text: slot {" + slot + "}: expected a value, a name or an object, found none"};
     }
-    while (!chosen.contains(slot)) {
+    for (int tries = 0; !chosen.contains(slot); ++tries) {
+      if (tries == 10000)
+        return Error{ErrorKind::invalid, "template text: slot {" + slot +
+                                             "}: expected another word, the list has only " +
+                                             std::to_string(list->second.size())};
       const Word* word = &list->second[rng.next_below(list->second.size())];
       const bool taken = std::any_of(chosen.begin(), chosen.end(), [word](const auto& c) { return c.second == word; });
       if (!taken) chosen[slot] = word;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/json.h"
+
 namespace hadal {
 namespace {
 
@@ -28,10 +30,7 @@ Status take_text(const json& object, std::string_view where, const char* field, 
 }  // namespace
 
 Result<TaskItem> parse_task_item(std::string_view line, std::string_view where) {
-  const json object = json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (object.is_discarded()) {
-    return Error{ErrorKind::invalid, std::string(where) + ": expected a JSON object, found text that is no JSON"};
-  }
+  HADAL_ASSIGN(const json object, parse_json(line, where));
   if (!object.is_object()) {
     return Error{ErrorKind::invalid, std::string(where) + ": expected a JSON object, found " + object.type_name()};
   }

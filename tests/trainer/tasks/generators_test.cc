@@ -104,6 +104,10 @@ TEST(Generators, RefuseWhatTheyCannotMake) {
   EXPECT_EQ(make_task("gsm_symbolic", {}, rng).error().kind, ErrorKind::unsupported);
   EXPECT_EQ(make_task("knights_knaves", {}, rng).error().kind, ErrorKind::unsupported);
   EXPECT_EQ(make_task("letter_counting", {}, rng).error().kind, ErrorKind::invalid);
+  const std::vector<std::string> letterless = {"яблоко", "水"};
+  const auto none = make_task("letter_counting", letterless, rng);
+  ASSERT_TRUE(none.ok());
+  EXPECT_EQ(none->answer, "0");
   EXPECT_EQ(load_words("/absent").error().kind, ErrorKind::not_found);
 }
 

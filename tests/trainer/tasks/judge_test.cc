@@ -285,6 +285,8 @@ TEST(Judge, LongAnswersOfAnythingAreWrongAndQuick) {
 TEST(Judge, DeepParenthesesStillCount) {
   const std::string deep = std::string(100'000, '(') + "3*1+28" + std::string(100'000, ')');
   EXPECT_TRUE(*judge("countdown", deep, "", kCountdown));
+  // -2^127 fits 128 bits and has no negative there.
+  EXPECT_FALSE(*judge("countdown", "-576460752303423488*576460752303423488*512", "", kCountdown));
   EXPECT_FALSE(*judge("countdown", deep + ")", "", kCountdown));
 }
 

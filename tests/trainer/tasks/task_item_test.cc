@@ -64,7 +64,9 @@ TEST_F(TaskFile, WrittenItemsReadBack) {
 
 TEST_F(TaskFile, AnErrorNamesFileAndLine) {
   for (const auto& [line, found] : std::vector<std::pair<std::string, std::string>>{
-           {"{", "no JSON"},
+           {"{", "not JSON"},
+           {R"({"task":"a","question":"","answer":"","meta":)" + std::string(100000, '[') + std::string(100000, ']') + "}",
+            "nested"},
            {"[]", "found array"},
            {"{\"task\":\"gcd\",\"question\":\"\"}", "\"answer\""},
            {"{\"task\":3,\"question\":\"\",\"answer\":\"\"}", "found number"},
