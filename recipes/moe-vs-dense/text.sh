@@ -1,12 +1,14 @@
 #!/bin/sh
-# Makes the text that words.toml and words-*.toml read: 81 MB of English from Debian's packages, a dictionary and the
-# manuals of Linux, Python and Perl, as ../runs/text/train.txt, and every sixty-fourth piece of 64 KB as held_out.txt.
+# Makes the text that text.toml and text-moe.toml read: 81 MB of English from Debian 12's packages (after `apt-get
+# update`), a dictionary and the manuals of Linux, Python and Perl, as runs/text/train.txt, and every sixty-fourth piece
+# of 64 KB as held_out.txt.
 #
-#   recipes/moe-vs-dense/text.sh [FOLDER]
+#   recipes/moe-vs-dense/text.sh             runs/text of this repository, where text.toml looks
+#   recipes/moe-vs-dense/text.sh FOLDER      elsewhere: then change the paths of text.toml
 #
 # Nothing is installed: the packages are downloaded, unpacked beside the result and removed.
 set -eu
-folder=${1:-$(dirname "$0")/../../../runs/text}
+folder=${1:-$(dirname "$0")/../../runs/text}
 mkdir -p "$folder"
 parts=$(mktemp -d "$folder/parts.XXXXXX")
 trap 'rm -rf "$parts"' EXIT

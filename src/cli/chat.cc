@@ -237,7 +237,7 @@ void add_chat_command(CLI::App& app, CommandResult& result) {
       "\nExamples:\n"
       "  hadal chat                        with the built-in model\n"
       "  hadal chat MODEL --temperature 0.6 --system \"You are brief.\"\n"
-      "\n/help lists what can be said besides; Ctrl-C stops an answer, Ctrl-D ends.\n");
+      "\n/help lists the commands; Ctrl-C stops an answer, Ctrl-D ends.\n");
   add_model_argument(*command, options->model);
   command->add_option("--system", options->system, "A system message");
   command->add_option("--max-tokens", options->max_tokens, "Of an answer with its reasoning; left out: the context")

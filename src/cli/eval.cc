@@ -320,7 +320,10 @@ void add_eval_command(CLI::App& app, CommandResult& result) {
   auto options = std::make_shared<EvalOptions>();
   CLI::App* command = app.add_subcommand("eval", "Ask a model questions and judge its answers");
   command->footer(kExamples);
-  command->add_option("FILES", options->model_and_files, "[MODEL] FILE...: questions with checkable answers")
+  command
+      ->add_option("FILES", options->model_and_files,
+                   "[MODEL] FILE...: questions with checkable answers; before them a directory, a .gguf file, an id in "
+                   "the Hugging Face cache or a built-in name, left out: abyss")
       ->required();
   command->add_option("--limit", options->limit, "At most so many questions of each file")->check(CLI::PositiveNumber);
   command->add_option("--batch", options->batch, "Questions at the same time")

@@ -125,7 +125,12 @@ void add_perplexity_command(CLI::App& app, CommandResult& result) {
       "\nExamples:\n"
       "  hadal perplexity text.txt                 the built-in model\n"
       "  hadal perplexity MODEL text.txt --context 2048 --json\n");
-  command->add_option("FILE", options->model_and_file, "[MODEL] FILE: a text in UTF-8")->required()->expected(1, 2);
+  command
+      ->add_option("FILE", options->model_and_file,
+                   "[MODEL] FILE: a text in UTF-8; before it a directory, a .gguf file, an id in the Hugging Face "
+                   "cache or a built-in name, left out: abyss")
+      ->required()
+      ->expected(1, 2);
   command->add_option("--context", options->context, "Tokens of a window; left out, 4096 or what the model holds")
       ->check(CLI::Range(2, 1 << 24));
   command->add_flag("--nll", options->nll, "The negative log-likelihood of each predicted token too");

@@ -258,7 +258,8 @@ void add_quantize_command(CLI::App& app, CommandResult& result) {
   command->add_option("MODEL", options->model, "A directory, a .gguf file, an id or a built-in name")->required();
   add_gguf_out(*command, options->out);
   add_block_type_option(*command, options->type);
-  command->add_option("--importance", options->importance, "A text: errors weigh as much as what meets them there");
+  command->add_option("--importance", options->importance,
+                      "A text file that the model reads first: each weight's error counts by the inputs it meets");
   command->add_option("--threads", options->threads, "Threads; 0 takes all")->check(CLI::Range(0, 1024));
   command->add_flag("--json", options->json, "One JSON object");
   command->callback([options, &result] { result.status = run_quantize(*options); });

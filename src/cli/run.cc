@@ -19,8 +19,8 @@ constexpr const char* kExamples =
     "  hadal run -p \"What is 17 * 23?\"\n"
     "  hadal run MODEL -p \"Name three seas.\" --think off --temperature 0.3\n"
     "  echo \"What is 6 * 7?\" | hadal run --json\n"
-    "\nReasoning and answer go to stdout (reasoning between <think> and </think>, dim on a terminal), figures to "
-    "stderr.\n";
+    "\nReasoning and answer go to stdout, figures to stderr. Reasoning is dim on a terminal, elsewhere between <think> "
+    "and\n</think>.\n";
 
 struct RunOptions {
   std::string model, system, format;

@@ -85,7 +85,11 @@ void add_tokenize_command(CLI::App& app, CommandResult& result) {
       ->check(one_of({"plain", "parse"}))
       ->default_str("plain");
   command->add_flag("--json", options->json, "One JSON object: {\"ids\": [...]}, or {\"text\": \"...\"} for --decode");
-  command->footer("\nExample: echo \"The deep sea\" | hadal tokenize\n");
+  command->footer(
+      "\nWithout --json each token is a line, its id and its bytes as a JSON string; --decode prints the text alone.\n"
+      "\nExamples:\n"
+      "  echo \"The deep sea\" | hadal tokenize\n"
+      "  echo \"The deep sea\" | hadal tokenize --json | hadal tokenize --decode\n");
   command->callback([options, &result] { result.status = run_tokenize(*options); });
 }
 

@@ -7,7 +7,8 @@
 //   3. forward() computes the batch's rows and writes their latents into pages
 //   4. the sampler draws one token for each sequence whose end was computed
 //   5. commit records tokens, indexes full pages, and takes out what has finished
-// Nothing is allocated between schedule and commit.
+// Between schedule and commit the engine allocates nothing but room for what a trace keeps of cut-off sampling; the
+// model's workspace grows until it has met its largest batch and furthest position (transformer.h).
 // Threads: one thread calls everything here.
 #pragma once
 

@@ -38,25 +38,6 @@ void norm_rows(const Compute& compute, int rows, int n, const float* x, std::ptr
            [&](int t) { scale_T[t] = compute.kernels->rms_norm(x + t * x_stride, w, n, eps, y + t * y_stride); });
 }
 
-JoinedRows::JoinedRows(std::span<const Segment> segments) {
-  for (const Segment& s : segments) {
-    first_.push_back(s.first_position > 0 ? rows_ : -1);
-    if (s.first_position > 0) rows_ += s.first_position + s.rows;
-  }
-}
-
-void JoinedRows::copy(const Compute& compute, std::span<const Segment> segments, const float* from,
-                      std::ptrdiff_t stride, int width, float* to) const {
-  if (rows_ == 0) return;
-  compute.pool->parallel_for(static_cast<int>(segments.size()), [&](int i, int) {
-    const Segment& s = segments[static_cast<std::size_t>(i)];
-    if (s.first_position == 0) return;
-    float* next = to + static_cast<std::ptrdiff_t>(first(static_cast<std::size_t>(i))) * width;
-    for (const auto& [first_row, rows] : {std::pair{s.prefix_row, s.first_position}, std::pair{s.first_row, s.rows}})
-      for (int r = 0; r < rows; ++r, next += width) std::memcpy(next, from + (first_row + r) * stride, size(width, 4));
-  });
-}
-
 RouterRule router_rule(const ModelConfig& c) {
   RouterRule rule{};
   rule.experts = c.n_routed_experts;

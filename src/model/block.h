@@ -139,24 +139,6 @@ void gqa_forward(const PassContext& pass, int layer, const AttentionWeights& w, 
 void ffn_forward(const PassContext& pass, int layer, const BlockWeights& w, const float* x_mid, float* x_out,
                  FfnActivations& a);
 
-// Training: segments that go on from other rows of the batch (Segment::prefix_row) meet their keys and values in one
-// piece, which is copied together. The pieces lie one after another in the order of the segments.
-class JoinedRows {
- public:
-  explicit JoinedRows(std::span<const Segment> segments);
-  int rows() const { return rows_; }
-  // Of segment i; -1: it starts at position 0, and its rows are in one piece as they lie.
-  int first(std::size_t segment) const { return first_[segment]; }
-
-  // to [rows(), width] from rows of [T, width] that lie `stride` apart.
-  void copy(const Compute& compute, std::span<const Segment> segments, const float* from, std::ptrdiff_t stride,
-            int width, float* to) const;
-
- private:
-  std::vector<int> first_;
-  int rows_ = 0;
-};
-
 // Grouped-query attention: turns one query or key head [A] in place; direction -1 turns it back.
 void rotate_head(const ModelConfig& config, const float* cos_sin, int direction, float* head);
 

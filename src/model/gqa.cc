@@ -8,6 +8,7 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/rope.h"
+#include "model/attention_tiles.h"
 #include "model/cache_rows.h"
 
 namespace hadal {
@@ -72,40 +73,16 @@ void read_rows(const PassContext& pass, int layer, const Segment& s, int positio
   });
 }
 
-// Keys and values of group 0 of a segment's positions; the other groups follow at `group_stride`.
-struct GroupedKeys {
-  const float *k, *v;
-  std::ptrdiff_t stride, group_stride;
-};
-
-void add_tiles(const PassContext& pass, const Segment& s, const GroupedKeys& keys, AttentionActivations& a) {
-  const ModelConfig& c = pass.config;
-  const int heads = c.num_attention_heads, width = c.head_dim, share = heads / c.num_key_value_heads;
-  const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(heads) * width;
-  // Long runs are cut, so that few heads still give work to every thread; training keeps them whole (model/mla.cc).
-  const int queries = pass.store ? 256 : s.rows;
-  for (int h = 0; h < heads; ++h)
-    for (int row = 0; row < s.rows; row += queries) {
-      const int n = std::min(queries, s.rows - row);
-      const std::ptrdiff_t t = s.first_row + row, group = h / share * keys.group_stride;
-      AttentionTile tile{};
-      tile.q = a.q_THA.data() + t * stride + h * width;
-      tile.q_stride = stride;
-      tile.k_nope = keys.k + group;
-      tile.k_nope_stride = keys.stride;
-      tile.k_pe = tile.k_nope;  // of width zero
-      tile.k_pe_stride = keys.stride;
-      tile.v = keys.v + group;
-      tile.v_stride = keys.stride;
-      tile.out = a.out_THV.data() + t * stride + h * width;
-      tile.out_stride = stride;
-      tile.lse = a.lse_HT.data() + static_cast<std::ptrdiff_t>(h) * pass.rows + t;
-      tile.rows = n;
-      tile.positions = s.first_position + row + n;
-      tile.nope = tile.value = width;
-      tile.scale = pass.softmax_scale;
-      a.tiles.push_back(tile);
-    }
+// Keys and values of all groups, from those of the first on.
+ExpandedKeys grouped(const ModelConfig& c, const float* k, const float* v, std::ptrdiff_t stride,
+                     std::ptrdiff_t group_stride) {
+  return {.k_nope = k,
+          .v = v,
+          .stride = stride,
+          .head_stride = group_stride,
+          .k_pe = k,  // of width zero
+          .pe_stride = stride,
+          .share = c.num_attention_heads / c.num_key_value_heads};
 }
 
 constexpr int kFewRows = 8;  // fewer read the pages as often as there are rows, but never copy them
@@ -120,10 +97,12 @@ Keys keys_of(const Segment& s) {
   return s.first_position == 0 ? Keys::of_batch : Keys::copied;
 }
 
-// Training: what goes on from other rows of the batch meets them in one piece with its own.
-void attend_training(const PassContext& pass, AttentionActivations& a) {
-  const int width = pass.config.head_dim, kv_width = pass.config.num_key_value_heads * width;
-  const JoinedRows joined(pass.segments);
+// All segments whose keys are the batch's own, at once. In training what goes on from other rows meets them in one
+// piece with its own.
+void attend_batch(const PassContext& pass, AttentionActivations& a) {
+  const ModelConfig& c = pass.config;
+  const int width = c.head_dim, kv_width = c.num_key_value_heads * width;
+  const JoinedRows joined = pass.store ? JoinedRows() : JoinedRows(pass.segments);
   float* keys = a.prefix_kv_SHB.ensure(size(joined.rows(), 2 * kv_width));
   float* values = keys + static_cast<std::ptrdiff_t>(joined.rows()) * kv_width;
   joined.copy(pass.compute, pass.segments, a.k_TGA.data(), kv_width, kv_width, keys);
@@ -131,22 +110,12 @@ void attend_training(const PassContext& pass, AttentionActivations& a) {
   a.tiles.clear();
   for (std::size_t i = 0; i < pass.segments.size(); ++i) {
     const Segment& s = pass.segments[i];
+    if (pass.store && keys_of(s) != Keys::of_batch) continue;
     const bool own = joined.first(i) < 0;
     const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(own ? s.first_row : joined.first(i)) * kv_width;
-    add_tiles(pass, s,
-              {(own ? a.k_TGA.data() : keys) + first, (own ? a.v_TGA.data() : values) + first, kv_width, width}, a);
-  }
-  attention(pass.compute, a.tiles);
-}
-
-// All segments whose keys are the batch's own, at once.
-void attend_batch(const PassContext& pass, AttentionActivations& a) {
-  const int width = pass.config.head_dim, kv_width = pass.config.num_key_value_heads * width;
-  a.tiles.clear();
-  for (const Segment& s : pass.segments) {
-    if (keys_of(s) != Keys::of_batch) continue;
-    const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(s.first_row) * kv_width;
-    add_tiles(pass, s, {a.k_TGA.data() + first, a.v_TGA.data() + first, kv_width, width}, a);
+    add_tiles(
+        pass, s,
+        grouped(c, (own ? a.k_TGA.data() : keys) + first, (own ? a.v_TGA.data() : values) + first, kv_width, width), a);
   }
   if (!a.tiles.empty()) attention(pass.compute, a.tiles);
 }
@@ -157,7 +126,7 @@ void attend_copied(const PassContext& pass, int layer, const Segment& s, Attenti
   float* rows = a.prefix_kv_SHB.ensure(size(positions, 2 * kv_width));
   read_rows(pass, layer, s, positions, rows);
   a.tiles.clear();
-  add_tiles(pass, s, {rows + width, rows, 2 * kv_width, 2 * width}, a);
+  add_tiles(pass, s, grouped(pass.config, rows + width, rows, 2 * kv_width, 2 * width), a);
   attention(pass.compute, a.tiles);
 }
 
@@ -214,15 +183,12 @@ void gqa_forward(const PassContext& pass, int layer, const AttentionWeights& w, 
   project(pass, w, a);
   a.out_THV.ensure(size(rows, width));
   a.lse_HT.ensure(size(rows, c.num_attention_heads));
-  if (!pass.store) {
-    attend_training(pass, a);
-  } else {
-    write_rows(pass, layer, a);
-    attend_batch(pass, a);
-    for (const Segment& s : pass.segments) {
-      if (keys_of(s) == Keys::in_pages) attend_in_pages(pass, layer, s, a);
-      if (keys_of(s) == Keys::copied) attend_copied(pass, layer, s, a);
-    }
+  if (pass.store) write_rows(pass, layer, a);
+  attend_batch(pass, a);
+  for (const Segment& s : pass.segments) {
+    if (!pass.store) break;
+    if (keys_of(s) == Keys::in_pages) attend_in_pages(pass, layer, s, a);
+    if (keys_of(s) == Keys::copied) attend_copied(pass, layer, s, a);
   }
   matmul(pass.compute, {.weights = &w.o_proj,
                         .x = a.out_THV.data(),

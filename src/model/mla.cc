@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "kernels/kernel_table.h"
 #include "kernels/rope.h"
+#include "model/attention_tiles.h"
 #include "model/cache_rows.h"
 
 namespace hadal {
@@ -72,46 +73,16 @@ void read_latents(const PassContext& pass, int layer, const Segment& s, int posi
   });
 }
 
-// Keys and values of a segment's positions, wherever they were expanded to.
-struct ExpandedKeys {
-  const float* kv;
-  std::ptrdiff_t kv_stride;
-  const float* pe;
-  std::ptrdiff_t pe_stride;
-};
-
-void add_expanded_tiles(const PassContext& pass, const Segment& s, const ExpandedKeys& keys, AttentionActivations& a) {
-  const ModelConfig& c = pass.config;
-  const int heads = c.num_attention_heads, key = c.qk_head_dim(), pair = c.qk_nope_head_dim + c.v_head_dim;
-  const std::ptrdiff_t q_stride = static_cast<std::ptrdiff_t>(heads) * key,
-                       out_stride = static_cast<std::ptrdiff_t>(heads) * c.v_head_dim;
-  // Long runs of queries are cut, so that few heads still give work to every thread; training keeps them whole, since
-  // its backward pass takes the same tiles.
-  const int queries = pass.store ? 256 : s.rows;
-  for (int h = 0; h < heads; ++h)
-    for (int row = 0; row < s.rows; row += queries) {
-      const int n = std::min(queries, s.rows - row);
-      AttentionTile tile{};
-      const std::ptrdiff_t t = s.first_row + row;
-      tile.q = a.q_THA.data() + t * q_stride + h * key;
-      tile.q_stride = q_stride;
-      tile.k_nope = keys.kv + h * pair;
-      tile.k_nope_stride = keys.kv_stride;
-      tile.k_pe = keys.pe;
-      tile.k_pe_stride = keys.pe_stride;
-      tile.v = keys.kv + h * pair + c.qk_nope_head_dim;
-      tile.v_stride = keys.kv_stride;
-      tile.out = a.out_THV.data() + t * out_stride + h * c.v_head_dim;
-      tile.out_stride = out_stride;
-      tile.lse = a.lse_HT.data() + static_cast<std::ptrdiff_t>(h) * pass.rows + t;
-      tile.rows = n;
-      tile.positions = s.first_position + row + n;
-      tile.nope = c.qk_nope_head_dim;
-      tile.rope = c.qk_rope_head_dim;
-      tile.value = c.v_head_dim;
-      tile.scale = pass.softmax_scale;
-      a.tiles.push_back(tile);
-    }
+// What kv_b_proj makes of latents, for all heads: [positions, heads, key without position | value].
+ExpandedKeys keys_of(const ModelConfig& c, const float* kv, const float* pe, std::ptrdiff_t pe_stride) {
+  const int pair = c.qk_nope_head_dim + c.v_head_dim;
+  return {.k_nope = kv,
+          .v = kv + c.qk_nope_head_dim,
+          .stride = static_cast<std::ptrdiff_t>(c.num_attention_heads) * pair,
+          .head_stride = pair,
+          .k_pe = pe,
+          .pe_stride = pe_stride,
+          .share = 1};
 }
 
 // Training: the whole batch is expanded at once; what goes on from other rows meets them in one piece with its own.
@@ -125,23 +96,21 @@ void attend_training(const PassContext& pass, const AttentionWeights& w, Attenti
                         .y = kv,
                         .y_stride = pair,
                         .rows = pass.rows});
-  const ExpandedKeys own{kv, pair, a.kv_a_TW.data() + c.kv_lora_rank, c.latent_row_width()};
+  const float* pe = a.kv_a_TW.data() + c.kv_lora_rank;
+  const int wide = c.latent_row_width();
   const JoinedRows joined(pass.segments);
   float* joined_kv = a.prefix_kv_SHB.ensure(size(joined.rows(), pair));
   float* joined_pe = a.prefix_pe_SR.ensure(size(joined.rows(), rope));
-  joined.copy(pass.compute, pass.segments, own.kv, own.kv_stride, pair, joined_kv);
-  joined.copy(pass.compute, pass.segments, own.pe, own.pe_stride, rope, joined_pe);
+  joined.copy(pass.compute, pass.segments, kv, pair, pair, joined_kv);
+  joined.copy(pass.compute, pass.segments, pe, wide, rope, joined_pe);
   a.tiles.clear();
   for (std::size_t i = 0; i < pass.segments.size(); ++i) {
     const Segment& s = pass.segments[i];
-    const std::ptrdiff_t first = joined.first(i);
-    if (first < 0)
-      add_expanded_tiles(
-          pass, s,
-          {own.kv + s.first_row * own.kv_stride, own.kv_stride, own.pe + s.first_row * own.pe_stride, own.pe_stride},
-          a);
-    else
-      add_expanded_tiles(pass, s, {joined_kv + first * pair, pair, joined_pe + first * rope, rope}, a);
+    const std::ptrdiff_t own = s.first_row, first = joined.first(i);
+    add_tiles(pass, s,
+              first < 0 ? keys_of(c, kv + own * pair, pe + own * wide, wide)
+                        : keys_of(c, joined_kv + first * pair, joined_pe + first * rope, rope),
+              a);
   }
   attention(pass.compute, a.tiles);
 }
@@ -163,11 +132,10 @@ void attend_expanded(const PassContext& pass, int layer, const AttentionWeights&
                       .y = kv + static_cast<std::ptrdiff_t>(s.first_row) * pair,
                       .y_stride = pair,
                       .rows = s.rows});
-    add_expanded_tiles(
+    const std::ptrdiff_t t = s.first_row;
+    add_tiles(
         pass, s,
-        {kv + static_cast<std::ptrdiff_t>(s.first_row) * pair, pair,
-         a.kv_a_TW.data() + static_cast<std::ptrdiff_t>(s.first_row) * c.latent_row_width() + c.kv_lora_rank,
-         c.latent_row_width()},
+        keys_of(c, kv + t * pair, a.kv_a_TW.data() + t * c.latent_row_width() + c.kv_lora_rank, c.latent_row_width()),
         a);
   }
   if (a.jobs.size() ==
@@ -197,7 +165,7 @@ void attend_expanded(const PassContext& pass, int layer, const AttentionWeights&
                           .y_stride = pair,
                           .rows = positions});
     a.tiles.clear();
-    add_expanded_tiles(pass, s, {expanded, pair, pe, c.qk_rope_head_dim}, a);
+    add_tiles(pass, s, keys_of(c, expanded, pe, c.qk_rope_head_dim), a);
     attention(pass.compute, a.tiles);
   }
 }

@@ -26,7 +26,7 @@ namespace hadal {
 
 inline constexpr int kPageTokens = 64;  // rows of a latent page: what block-wise decode kernels expect
 
-// Where the latents of cached tokens lie. The memory belongs to the engine's cache (or to the trainer's batch).
+// Where the latents of cached tokens lie. The memory belongs to the engine's cache; training keeps none.
 // Row of (layer, page, slot): data + layer * layer_stride_bytes + page * page_stride_bytes + slot * row_bytes.
 // A row holds latent_row_width() elements, float in exact arithmetic, bf16 in fast: the normalised latent [C], then the
 // rotated shared key [R]; or, with grouped queries, for each of G heads its value [W], then its rotated key [W]. Every
@@ -96,7 +96,8 @@ class Transformer {
   LatentLayout latent_layout() const;
   std::size_t weight_bytes() const;
 
-  // Takes workspace for batches of up to `max_rows` rows and `max_logit_rows` logits; forward() then allocates nothing.
+  // Takes residual streams, rotations and the head's rows for batches of up to `max_rows` rows and `max_logit_rows`
+  // logits. Activations and the table of rotations grow in forward(), with the largest batch and the furthest position.
   void reserve(int max_rows, int max_logit_rows);
 
   // logits: [R, V] float32, row i for batch.logit_rows[i]. Writes the latents of all T new tokens into `store`.

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "kernels/kernel_table.h"
+#include "model/attention_tiles.h"
 
 namespace hadal {
 namespace {
@@ -58,8 +59,8 @@ MatmulJob through_matrix(const PassContext& pass, const PackedMatrix& transposed
           .accumulate = accumulate};
 }
 
-void attention_core_backward(const PassContext& pass, const HeadShape& shape, const AttentionActivations& a,
-                             BackwardScratch& s) {
+void attention_core_backward(const PassContext& pass, const AttentionActivations& a, BackwardScratch& s) {
+  const HeadShape shape = head_shape(pass.config);
   const int heads = shape.heads, key = shape.nope + shape.rope, pair = shape.nope + shape.value;
   const std::ptrdiff_t q_stride = static_cast<std::ptrdiff_t>(heads) * key,
                        pair_stride = static_cast<std::ptrdiff_t>(heads) * pair,

@@ -83,11 +83,7 @@ MatmulJob through_matrix(const PassContext& pass, const PackedMatrix& transposed
 
 // The softmax core: d_out_THV to d_q_THA and each head's share of the gradients of keys and values, d_kv_THB
 // [T, H, N + V] and d_k_pe_THR [T, H, R].
-struct HeadShape {
-  int heads, nope, rope, value;
-};
-void attention_core_backward(const PassContext& pass, const HeadShape& shape, const AttentionActivations& a,
-                             BackwardScratch& s);
+void attention_core_backward(const PassContext& pass, const AttentionActivations& a, BackwardScratch& s);
 
 // sums [n] += the columns of x [rows, n].
 void add_column_sums(const Compute& compute, int rows, int n, const float* x, float* sums);

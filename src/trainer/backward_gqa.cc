@@ -44,7 +44,7 @@ void gqa_backward(const PassContext& pass, const AttentionWeights& w, const Atte
             kv_width = c.num_key_value_heads * width;
   float* d_norm = s.d_norm_TD.ensure(size(rows, d));
   matmul(pass.compute, through_matrix(pass, wt.o_proj, d_x, s.d_out_THV.ensure(size(rows, q_width)), false));
-  attention_core_backward(pass, {.heads = c.num_attention_heads, .nope = width, .rope = 0, .value = width}, a, s);
+  attention_core_backward(pass, a, s);
   join_groups(pass, s);
   const float *d_q = s.d_q_THA.data(), *d_k = s.d_k_TGA.data(), *d_v = s.d_v_TGA.data();
   matmul(pass.compute, through_matrix(pass, wt.q_proj, d_q, d_norm, false));

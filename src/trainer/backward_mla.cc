@@ -42,7 +42,7 @@ void mla_backward(const PassContext& pass, const AttentionWeights& w, const Atte
   float* d_norm = s.d_norm_TD.ensure(size(rows, d));
 
   matmul(pass.compute, through_matrix(pass, wt.o_proj, d_x, d_out, false));
-  attention_core_backward(pass, {heads, c.qk_nope_head_dim, c.qk_rope_head_dim, c.v_head_dim}, a, s);
+  attention_core_backward(pass, a, s);
   rope_backward(pass, s);
   const float *d_q = s.d_q_THA.data(), *d_kv = s.d_kv_THB.data();
   matmul(pass.compute, through_matrix(pass, wt.kv_b_proj, d_kv, d_latent, false));

@@ -81,7 +81,7 @@ struct ScheduleRecipe {
 // (MODELS.md 11.5, 11.6).
 struct GrpoRecipe {
   int questions = 32, group = 16;  // a step: groups that teach, answers of each
-  int rounds = 3;                  // how often questions are asked for those whose answers were all worth the same
+  int rounds = 3;                  // askings at most: the first, then others for groups whose rewards are all equal
   int answer_tokens = 256;         // at most
   int sequences = 64;              // answers under way at once
   SamplingParams sampling{.temperature = 1};
