@@ -35,18 +35,15 @@ void each_number(Metrics& m, Visit&& visit) {
 }
 
 std::string line_of(const StepMetrics& m) {
-  nlohmann::ordered_json json{{"step", m.step},
-                              {"stage", m.stage},
-                              {"tokens", m.tokens},
-                              {"loss", m.loss},
-                              {"balance_loss", m.balance_loss},
-                              {"mtp_loss", m.mtp_loss},
-                              {"gradient_norm", m.gradient_norm},
-                              {"learning_rate", m.learning_rate},
-                              {"seconds", m.seconds},
-                              {"tokens_per_second", m.tokens_per_second},
-                              {"gflops", m.gflops},
-                              {"max_load", m.max_load}};
+  nlohmann::ordered_json json{{"step", m.step},         {"stage", m.stage},
+                              {"tokens", m.tokens},     {"balance_loss", m.balance_loss},
+                              {"mtp_loss", m.mtp_loss}, {"learning_rate", m.learning_rate},
+                              {"seconds", m.seconds},   {"tokens_per_second", m.tokens_per_second},
+                              {"gflops", m.gflops},     {"max_load", m.max_load}};
+  if (m.has_loss()) {
+    json["loss"] = m.loss;
+    json["gradient_norm"] = m.gradient_norm;
+  }
   if (!m.held_out.empty()) json["held_out"] = m.held_out;
   if (m.reinforcement)
     each_number(*m.reinforcement, [&](const char* name, const auto& value) { json["reinforcement"][name] = value; });

@@ -43,6 +43,8 @@ struct StepMetrics {
 
   // False: a measurement at the end of a stage.
   bool is_a_step() const { return !reinforcement || reinforcement->groups_tried > 0; }
+  // False: besides, a step of reinforcement in which no group differed, so that nothing was learned.
+  bool has_loss() const { return !reinforcement || reinforcement->groups_kept > 0; }
 };
 
 class MetricsLog {

@@ -101,19 +101,24 @@ std::string reinforcement_part(const std::vector<StepMetrics>& all) {
   html += "</table>\n";
   if (!measured.empty())
     html += curve("held-out questions answered right (greedy), %, mean over files", measured, mean_accuracy);
-  const std::pair<std::string_view, double ReinforcementMetrics::*> curves[] = {
+  using Number = double ReinforcementMetrics::*;
+  const std::pair<std::string_view, Number> of_answers[] = {
       {"mean reward of sampled answers; sources change as they are learned", &ReinforcementMetrics::reward},
       {"share of sampled answers that are right", &ReinforcementMetrics::accuracy},
       {"share in form", &ReinforcementMetrics::in_form},
       {"tokens of an answer", &ReinforcementMetrics::answer_tokens},
+      {"tokens a second, answering", &ReinforcementMetrics::rollout_tokens_per_second}};
+  const std::pair<std::string_view, Number> of_learning[] = {
       {"entropy a token, nats", &ReinforcementMetrics::entropy},
       {"KL divergence from the reference, nats a token", &ReinforcementMetrics::kl},
       {"share of tokens clipped", &ReinforcementMetrics::clipped},
       {"distance of the trainer's log-probabilities from the engine's", &ReinforcementMetrics::mismatch},
-      {"tokens a second, answering", &ReinforcementMetrics::rollout_tokens_per_second},
       {"tokens a second, learning", &ReinforcementMetrics::update_tokens_per_second}};
-  for (const auto& [title, member] : curves)
+  for (const auto& [title, member] : of_answers)
     html += curve(title, steps, [member = member](const StepMetrics& m) { return (*m.reinforcement).*member; });
+  for (const auto& [title, member] : of_learning)
+    html += curve(title, steps,
+                  [member = member](const StepMetrics& m) { return m.has_loss() ? (*m.reinforcement).*member : NAN; });
   if (measured.empty()) return html;
   html += fmt::format("<table>\n<tr><th>right, %</th><td>step {}</td><td>step {}</td></tr>\n", measured.front().step,
                       measured.back().step);
@@ -184,9 +189,9 @@ std::string report_html(const Recipe& recipe, const ModelConfig& config, const s
       escaped(recipe.name), kCurveStyle, kStyle);
   html += summary_table(recipe, config, steps.empty() ? StepMetrics{} : steps.back());
   const std::pair<std::string_view, Value> curves[] = {
-      {"loss a token, over tokens", [](const StepMetrics& m) { return m.loss; }},
+      {"loss a token, over tokens", [](const StepMetrics& m) { return m.has_loss() ? m.loss : NAN; }},
       {"learning rate", [](const StepMetrics& m) { return m.learning_rate; }},
-      {"gradient norm", [](const StepMetrics& m) { return m.gradient_norm; }},
+      {"gradient norm", [](const StepMetrics& m) { return m.has_loss() ? m.gradient_norm : NAN; }},
       {"largest over mean expert load, worst layer", [](const StepMetrics& m) { return m.max_load; }},
       {"tokens a second", [](const StepMetrics& m) { return m.tokens_per_second; }},
       {"GFLOP/s", [](const StepMetrics& m) { return m.gflops; }}};
@@ -216,7 +221,7 @@ std::string report_svg(const Recipe& recipe, const std::vector<StepMetrics>& ste
   add("tokens of an answer", of_answers(&ReinforcementMetrics::answer_tokens));
   add("entropy a token, nats", of_answers(&ReinforcementMetrics::entropy));
   if (charts.empty()) {
-    add("loss a token", [](const StepMetrics& m) { return m.loss; });
+    add("loss a token", [](const StepMetrics& m) { return m.has_loss() ? m.loss : NAN; });
     add("held-out loss a token", mean_held_out);
   }
   constexpr int kTitle = 22, kCell = kCurveHeight + kTitle;

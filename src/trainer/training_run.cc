@@ -16,6 +16,7 @@
 #include "trainer/load_balance.h"
 #include "trainer/metrics.h"
 #include "trainer/optimizer.h"
+#include "trainer/reinforcement/answer_files.h"
 #include "trainer/reinforcement/reinforcement_stage.h"
 #include "trainer/report.h"
 #include "trainer/schedule.h"
@@ -399,14 +400,7 @@ class TrainingRun {
         return Error{ErrorKind::invalid,
                      fmt::format("stage {}: expected right answers among those to {} questions, found none", stage.name,
                                  stage.grpo.questions)};
-      std::string lines;
-      for (const ReinforcementStage::Kept& k : kept)
-        lines += Json{{"messages",
-                       {{{"role", "user"}, {"content", k.question}},
-                        {{"role", "assistant"}, {"content", k.answer}, {"reasoning_content", k.reasoning}}}}}
-                     .dump(-1, ' ', false, Json::error_handler_t::replace) +
-                 "\n";
-      HADAL_RETURN_IF_ERROR(write_file_atomically(file, lines));
+      HADAL_RETURN_IF_ERROR(write_kept_answers(file, kept));
       say(fmt::format("stage {}: {} right answers to {} questions in {}", stage.name, kept.size(), stage.grpo.questions,
                       file.string()));
       counters_.seconds += watch.elapsed().count();
@@ -439,7 +433,7 @@ class TrainingRun {
     };
     std::map<std::string, double> accuracy;
     if (recipe_.eval_every > 0 && counters_.stage_steps % recipe_.eval_every == 0) {
-      HADAL_ASSIGN(accuracy, measure_answers(reinforcement));
+      HADAL_ASSIGN(accuracy, measure(reinforcement));
     }
     CurriculumState curriculum = counters_.curriculum;
     HADAL_ASSIGN(ReinforcementStep step,
@@ -456,36 +450,9 @@ class TrainingRun {
     return record_step(stage, step.tokens, m.reinforcement->answer_tokens, m, watch, progress);
   }
 
-  // Greedy answers to the held-out questions of all files at once; they are written down for the report.
-  Result<std::map<std::string, double>> measure_answers(ReinforcementStage& reinforcement) {
-    std::vector<TaskItem> items;
-    std::vector<std::string_view> names;  // of their files
-    for (const HeldOut::File& file : held_out_.files())
-      for (const TaskItem& item : file.items) {
-        items.push_back(item);
-        names.push_back(file.name);
-      }
-    HADAL_ASSIGN(const std::vector<ReinforcementStage::Answered> answered, reinforcement.answers(items));
-    std::map<std::string, double> right, asked;
-    std::string lines;
-    for (const ReinforcementStage::Answered& a : answered) {
-      const std::string name(names[a.item]);
-      right[name] += a.right;
-      asked[name] += 1;
-      lines += Json{{"task", items[a.item].task},
-                    {"question", items[a.item].question},
-                    {"reasoning", a.text.reasoning},
-                    {"answer", a.text.answer},
-                    {"right", a.right}}
-                   .dump(-1, ' ', false, Json::error_handler_t::replace) +
-               "\n";
-    }
-    for (auto& [name, count] : right) count /= asked[name];
-    std::error_code error;
-    std::filesystem::create_directories(answers_folder(), error);
-    HADAL_RETURN_IF_ERROR(
-        write_file_atomically(answers_folder() / fmt::format("step-{:09}.jsonl", counters_.step), lines));
-    return right;
+  Result<std::map<std::string, double>> measure(ReinforcementStage& reinforcement) {
+    return measure_answers(reinforcement, held_out_,
+                           answers_folder() / fmt::format("step-{:09}.jsonl", counters_.step));
   }
 
   // At the end of a stage: a line of metrics that has no step of its own.
@@ -493,7 +460,7 @@ class TrainingRun {
     if (recipe_.eval_every == 0) return Done{};
     StepMetrics m{.step = counters_.step, .tokens = counters_.tokens, .stage = stage.name};
     m.seconds = counters_.seconds;
-    HADAL_ASSIGN(m.reinforcement.emplace().held_out_accuracy, measure_answers(reinforcement));
+    HADAL_ASSIGN(m.reinforcement.emplace().held_out_accuracy, measure(reinforcement));
     say(fmt::format("stage {}: {:.1f} % of the held-out questions are answered right", stage.name,
                     100 * mean_of(m.reinforcement->held_out_accuracy)));
     return log_->append(m);
@@ -506,7 +473,7 @@ class TrainingRun {
   }
 
   void take_loss(const StepMetrics& m) {
-    if (m.is_a_step()) smooth_loss_ = smooth_loss_ == 0 ? m.loss : 0.95 * smooth_loss_ + 0.05 * m.loss;
+    if (m.has_loss()) smooth_loss_ = smooth_loss_ == 0 ? m.loss : 0.95 * smooth_loss_ + 0.05 * m.loss;
     if (!m.held_out.empty()) held_out_loss_ = mean_of(m.held_out);
   }
 

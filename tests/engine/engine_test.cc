@@ -224,20 +224,6 @@ TEST(Engine, AnAbortLeavesNoPageWhereverTheSequenceIs) {
   EXPECT_TRUE(engine->step().empty());
 }
 
-// [tokens, moe layers, K] of all tokens that an answer was computed from.
-void expect_routes(const std::vector<ExpertId>& routes, const EngineRequest& request,
-                   const std::vector<TokenId>& answer) {
-  std::vector<TokenId> fed = request.prompt;
-  fed.insert(fed.end(), answer.begin(), answer.end() - 1);
-  ASSERT_EQ(routes.size(), fed.size() * 6);
-  for (std::size_t t = 0; t < fed.size(); ++t) {
-    const std::uint64_t state = FakeModel::state_after(std::span(fed).first(t + 1));
-    for (int layer = 0; layer < 2; ++layer)
-      for (int k = 0; k < 3; ++k)
-        ASSERT_EQ(routes[t * 6 + static_cast<std::size_t>(layer * 3 + k)], FakeModel::route(state, layer, k)) << t;
-  }
-}
-
 // What is not in full pages is copied; in exact arithmetic it is computed as it would be alone.
 TEST(Engine, ThePromptOfAGroupIsComputedOnce) {
   for (const Arithmetic arithmetic : {Arithmetic::fast, Arithmetic::exact})

@@ -3,6 +3,9 @@
 // stale row, a shared page that is written, all change every later token.
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <vector>
@@ -113,6 +116,43 @@ inline std::vector<TokenId> expected_answer(const EngineRequest& request, int co
     if (static_cast<int>(answer.size()) == request.max_tokens) break;
   }
   return answer;
+}
+
+// [tokens, moe layers, K] of all tokens that an answer was computed from.
+inline void expect_routes(const std::vector<ExpertId>& routes, const EngineRequest& request,
+                          const std::vector<TokenId>& answer) {
+  std::vector<TokenId> fed = request.prompt;
+  fed.insert(fed.end(), answer.begin(), answer.end() - 1);
+  ASSERT_EQ(routes.size(), fed.size() * 6);
+  for (std::size_t t = 0; t < fed.size(); ++t) {
+    const std::uint64_t state = FakeModel::state_after(std::span(fed).first(t + 1));
+    for (int layer = 0; layer < 2; ++layer)
+      for (int k = 0; k < 3; ++k)
+        ASSERT_EQ(routes[t * 6 + static_cast<std::size_t>(layer * 3 + k)], FakeModel::route(state, layer, k)) << t;
+  }
+}
+
+// A finished sequence's trace, from the definition alone: routes, and of each drawn token how likely it was and among
+// which.
+inline void expect_trace(const Sequence& sequence, const EngineRequest& request, const std::vector<TokenId>& answer) {
+  ASSERT_NO_FATAL_FAILURE(expect_routes(sequence.routes, request, answer));
+  ASSERT_EQ(sequence.log_probabilities.size(), answer.size());
+  ASSERT_EQ(sequence.kept_ends.size(), answer.size());
+  ASSERT_EQ(sequence.kept_ends.back(), sequence.kept.size());
+  std::vector<TokenId> tokens = request.prompt;
+  Sampler sampler(*kernels_for(best_isa()), FakeModel::kVocab);
+  std::vector<float> logits(FakeModel::kVocab);
+  for (std::size_t i = 0; i < answer.size(); ++i) {
+    FakeModel::fill_logits(FakeModel::state_after(tokens), logits);
+    tokens.push_back(*sampler.sample(logits, request.sampling, tokens.size()));
+    ASSERT_EQ(sequence.log_probabilities[i], static_cast<float>(sampler.log_probability())) << i;
+    const std::size_t begin = i == 0 ? 0 : sequence.kept_ends[i - 1];
+    ASSERT_TRUE(begin <= sequence.kept_ends[i] && sequence.kept_ends[i] <= sequence.kept.size()) << i;
+    const auto kept = std::span(sequence.kept).subspan(begin, sequence.kept_ends[i] - begin);
+    std::vector<TokenId> from;
+    for (const Sampler::Candidate& c : sampler.drawn_from()) from.push_back(TokenId{c.id});
+    ASSERT_TRUE(std::is_permutation(kept.begin(), kept.end(), from.begin(), from.end())) << i;
+  }
 }
 
 }  // namespace hadal

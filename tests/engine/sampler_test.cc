@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 
 #include "base/rng.h"
 
@@ -68,25 +70,152 @@ TEST(Sampler, MinPIsRelativeToTheLikeliest) {
   EXPECT_EQ(frequencies(logits, {.temperature = 1, .min_p = 1}).size(), 1u);
 }
 
-// The front of a large vocabulary is sorted piece by piece; sorting all of it must say the same.
-TEST(Sampler, TopPOfALargeVocabularyIsThatOfAFullSort) {
-  Rng rng(9);
-  std::vector<float> logits(5000);
-  for (float& x : logits) x = static_cast<float>(rng.next_normal());
-  std::vector<std::pair<double, int>> sorted;
+// sampler.h in double and from a full sort.
+struct Truth {
+  std::map<int, double> probabilities;  // before anything is cut off, by the ids of what can be drawn
+  double held = 0;                      // by them together
+  double margin = 1;                    // what a probability or a sum of them would have to be off for another cut
+};
+
+Truth truth(std::span<const float> logits, const SamplingParams& params) {
+  const double greatest = *std::max_element(logits.begin(), logits.end());
+  std::vector<std::pair<double, int>> sorted;  // negative probability and id: the likeliest first, then the lower id
   double total = 0;
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    sorted.push_back({-logits[i], static_cast<int>(i)});
-    total += std::exp(static_cast<double>(logits[i]));
+    sorted.push_back({-std::exp((logits[i] - greatest) / params.temperature), static_cast<int>(i)});
+    total -= sorted.back().first;
   }
+  for (auto& [negative, id] : sorted) negative /= total;
   std::sort(sorted.begin(), sorted.end());
-  for (const double top_p : {0.05, 0.3, 0.9}) {
+  Truth found;
+  if (params.top_k > 0) sorted.resize(std::min(sorted.size(), static_cast<std::size_t>(params.top_k)));
+  if (params.top_p < 1) {
+    double left = 0, sum = 0;
+    for (const auto& [negative, id] : sorted) left -= negative;
     std::size_t kept = 0;
-    for (double held = 0; held < top_p * total;) held += std::exp(-sorted[kept++].first);
-    std::map<int, bool> allowed;
-    for (std::size_t i = 0; i < kept; ++i) allowed[sorted[i].second] = true;
-    const auto shares = frequencies(logits, {.temperature = 1, .top_p = top_p}, 300);
-    for (const auto& [id, share] : shares) EXPECT_TRUE(allowed.contains(id)) << top_p;
+    do {
+      sum -= sorted[kept++].first;
+      found.margin = std::min(found.margin, std::abs(sum - params.top_p * left));
+    } while (sum < params.top_p * left);
+    sorted.resize(kept);
+  }
+  const double likeliest = -sorted.front().first, least = params.min_p * likeliest;
+  for (const auto& [negative, id] : sorted) {
+    if (params.min_p > 0 && id != sorted.front().second)
+      found.margin = std::min(found.margin, std::abs(-negative - least));
+    if (-negative < least) continue;
+    found.probabilities[id] = -negative;
+    found.held -= negative;
+  }
+  return found;
+}
+
+// Measured with every Isa: logarithms of probabilities are off by 1.0e-6, sums of them by 1.1e-7. A cut that is further
+// than that from another must be the same.
+constexpr double kLogRounding = 1e-5, kSumRounding = 1e-6;
+
+// What the sampler says of each of many draws.
+void expect_truth(std::span<const float> logits, const SamplingParams& params, std::uint64_t draws) {
+  const Truth want = truth(logits, params);
+  ASSERT_GT(want.margin, kSumRounding);
+  Sampler sampler(kernels(), static_cast<int>(logits.size()));
+  for (std::uint64_t position = 0; position < draws; ++position) {
+    const int id = index(*sampler.sample(logits, params, position));
+    ASSERT_TRUE(want.probabilities.contains(id));
+    const double log_probability = std::log(want.probabilities.at(id) / want.held);
+    ASSERT_NEAR(sampler.log_probability(), log_probability, kLogRounding);
+    std::map<int, double> from;
+    for (const Sampler::Candidate& c : sampler.drawn_from()) from[c.id] = c.weight;
+    ASSERT_EQ(from.size(), sampler.drawn_from().size()) << "an id twice";
+    if (!params.truncates()) {
+      ASSERT_TRUE(from.empty());
+      continue;
+    }
+    ASSERT_EQ(from.size(), want.probabilities.size());
+    for (const auto& [kept, weight] : from) {
+      ASSERT_TRUE(want.probabilities.contains(kept)) << kept;
+      ASSERT_NEAR(std::log(weight), std::log(want.probabilities.at(kept)), kLogRounding);
+    }
+  }
+}
+
+std::vector<float> normal_logits(std::size_t vocab, double scale = 1) {
+  Rng rng(9);
+  std::vector<float> logits(vocab);
+  for (float& x : logits) x = static_cast<float>(scale * rng.next_normal());
+  return logits;
+}
+
+const std::vector<SamplingParams> kCuts{
+    {.temperature = 0.7},
+    {.temperature = 1.5},
+    {.temperature = 0.8, .top_k = 7},
+    {.temperature = 1.2, .top_p = 0.8},
+    {.temperature = 1, .min_p = 0.15},
+    {.temperature = 1.3, .top_k = 50, .top_p = 0.6},
+    {.temperature = 1.3, .top_k = 50, .min_p = 0.3},
+    {.temperature = 1, .top_p = 0.7, .min_p = 0.2},
+    {.temperature = 2, .top_k = 20, .top_p = 0.9, .min_p = 0.4},
+    {.temperature = 1, .top_k = 10000},
+};
+
+TEST(Sampler, SaysWhatATokenWasDrawnFromAndHowLikelyItWas) {
+  const std::vector<float> logits = normal_logits(1003, 3);  // fills no block of 64 or 8
+  for (std::size_t i = 0; i < kCuts.size(); ++i) {
+    SCOPED_TRACE(i);
+    expect_truth(logits, kCuts[i], 200);
+    // What is cut off counts: a probability among all tokens would be found out.
+    const double held = truth(logits, kCuts[i]).held;
+    if (kCuts[i].truncates() && kCuts[i].top_k < 1000) EXPECT_GT(-std::log(held), 1e4 * kLogRounding);
+  }
+}
+
+TEST(Sampler, AGreedyTokenIsCertainAndDrawnFromNothing) {
+  Sampler sampler(kernels(), 5);
+  sampler.sample(kLogits, {.temperature = 2, .top_k = 3}, 0);
+  EXPECT_EQ(sampler.drawn_from().size(), 3u);
+  EXPECT_LT(sampler.log_probability(), 0);
+  sampler.sample(kLogits, {.top_k = 3, .top_p = 0.5}, 0);  // of the last token alone
+  EXPECT_EQ(sampler.log_probability(), 0);
+  EXPECT_TRUE(sampler.drawn_from().empty());
+}
+
+// The share that top-p wants is one of what top-k has left, and min-p comes last.
+TEST(Sampler, CutsFollowOneAnother) {
+  std::vector<float> logits;
+  for (const float p : {0.1f, 0.4f, 0.2f, 0.1f, 0.2f}) logits.push_back(std::log(p));
+  const auto drawn_from = [&](const SamplingParams& params) {
+    Sampler sampler(kernels(), 5);
+    sampler.sample(logits, params, 0);
+    std::set<int> ids;
+    for (const Sampler::Candidate& c : sampler.drawn_from()) ids.insert(c.id);
+    return ids;
+  };
+  using Ids = std::set<int>;
+  EXPECT_EQ(drawn_from({.temperature = 1, .top_k = 2}), (Ids{1, 2}));  // the lower id of equal ones
+  EXPECT_EQ(drawn_from({.temperature = 1, .top_k = 3}), (Ids{1, 2, 4}));
+  EXPECT_EQ(drawn_from({.temperature = 1, .top_p = 0.7}), (Ids{1, 2, 4}));
+  EXPECT_EQ(drawn_from({.temperature = 1, .top_k = 3, .top_p = 0.7}), (Ids{1, 2}));      // 0.6 of 0.8
+  EXPECT_EQ(drawn_from({.temperature = 1, .top_k = 3, .min_p = 0.45}), (Ids{1, 2, 4}));  // of 0.4, not of all
+  EXPECT_EQ(drawn_from({.temperature = 1, .top_k = 3, .top_p = 0.7, .min_p = 0.55}), (Ids{1}));
+}
+
+// The front of a large vocabulary is sorted piece by piece; sorting all of it must say the same.
+TEST(Sampler, TopPOfALargeVocabularyIsThatOfAFullSort) {
+  const std::vector<float> logits = normal_logits(5000);
+  for (const double top_p : {0.001, 0.05, 0.3, 0.9, 0.999}) {
+    SCOPED_TRACE(top_p);
+    expect_truth(logits, {.temperature = 1, .top_p = top_p}, 20);
+  }
+}
+
+// All of what is alike and hardly likely may be wanted; the lower ids are.
+TEST(Sampler, TopPReachesIntoAFlatTail) {
+  std::vector<float> logits(1000, 0.0f);
+  logits[500] = std::log(999.0f);  // half of all; each other one half a thousandth
+  for (const double top_p : {0.4, 0.55, 0.9}) {
+    SCOPED_TRACE(top_p);
+    expect_truth(logits, {.temperature = 1, .top_p = top_p}, 20);
   }
 }
 
@@ -109,6 +238,10 @@ TEST(Sampler, NumbersThatAreNoneAreNeverDrawn) {
   for (std::uint64_t i = 0; i < 50; ++i) {
     EXPECT_EQ(index(*sampler.sample(std::vector<float>{nan, 1, -inf}, {.temperature = 1}, i)), 1);
     EXPECT_EQ(index(*sampler.sample(std::vector<float>{0, inf, 5}, {.temperature = 1}, i)), 1);
+    EXPECT_EQ(index(*sampler.sample(std::vector<float>{nan, 1, -inf}, {.temperature = 1, .top_k = 3}, i)), 1);
+    EXPECT_EQ(sampler.log_probability(), 0);
+    ASSERT_EQ(sampler.drawn_from().size(), 1u);
+    EXPECT_EQ(sampler.drawn_from()[0].id, 1);
   }
 }
 

@@ -129,6 +129,25 @@ TEST(MetricsLog, AMeasurementAfterTheLastStepIsKeptUnlessItIsMadeAgain) {
   EXPECT_TRUE(steps->back().is_a_step());
 }
 
+TEST(MetricsLog, AStepThatLearnedNothingHasNoLoss) {
+  TemporaryFolder folder;
+  const auto path = folder.path() / "metrics.jsonl";
+  {
+    auto log = MetricsLog::open(path, 0, false);
+    ASSERT_TRUE(log.ok());
+    for (const int kept : {0, 2}) {
+      StepMetrics m{.step = 1, .stage = "grpo", .loss = 0.5};
+      m.reinforcement.emplace().groups_tried = 3;
+      m.reinforcement->groups_kept = kept;
+      EXPECT_EQ(m.has_loss(), kept > 0);
+      ASSERT_TRUE(log->append(m).ok());
+    }
+  }
+  const std::string lines = bytes_of(path);
+  EXPECT_EQ(lines.find("\"loss\""), lines.rfind("\"loss\""));  // once
+  EXPECT_GT(lines.find("\"loss\""), lines.find('\n'));
+}
+
 // A step of reinforcement is read back as it was written, and the report shows what it changed.
 TEST(Report, ShowsWhatReinforcementChanged) {
   TemporaryFolder folder;

@@ -1,18 +1,14 @@
 // Answers from the engine on the trainer's weights, and whole stages of reinforcement of a tiny model.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
 
-#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <set>
-#include <thread>
 
-#include "base/rng.h"
+#include "run_and_kill.h"
 #include "tiny.h"
-#include "trainer/initialise.h"
+#include "tiny_policy.h"
 #include "trainer/metrics.h"
 #include "trainer/reinforcement/rollout.h"
 #include "trainer/training_run.h"
@@ -20,37 +16,18 @@
 namespace hadal {
 namespace {
 
-// A tiny model and answers to a few prompts, in exact arithmetic.
-struct Case {
-  ThreadPool pool{2};
-  Compute compute = make_compute(pool, Arithmetic::exact);
-  std::unique_ptr<TrainingModel> model;
+// Answers of a tiny model to a few prompts.
+struct Case : TinyPolicy {
   std::vector<Rollout> rollouts;
-  RouteShape shape{.moe_layers = 1, .chosen = 2};
 
   explicit Case(const SamplingParams& sampling) {
-    const TokenizerFacts facts{tiny_data().encoder->tokenizer().vocab_size(), tiny_data().encoder->bos(),
-                               tiny_data().encoder->eos()};
-    model = std::move(TrainingModel::create(*recipe_model_config(tiny_data().recipe, facts), compute)).value();
-    initialise(model->slots(), 3, 0.3, pool, model->parameters());
-    model->parameters_changed();
-    auto engine = RolloutEngine::create(*model, compute, 3, 100);
-    EXPECT_TRUE(engine.ok());
-    std::vector<std::vector<TokenId>> prompts;
-    Rng rng(4);
-    for (const int length : {1, 5, 9, 70}) {
-      prompts.emplace_back();
-      for (int i = 0; i < length; ++i)
-        prompts.back().push_back(TokenId{static_cast<std::int32_t>(rng.next_below(400))});
-    }
+    const auto asked = prompts(std::vector<int>{1, 5, 9, 70});
     std::vector<RolloutRequest> requests;
-    for (const auto& prompt : prompts) {
+    for (const auto& prompt : asked) {
       requests.push_back({prompt, sampling, 20, Trace::yes});
       requests.back().sampling.seed = requests.size();
     }
-    auto run = (*engine)->run(requests, facts.eos, nullptr);
-    EXPECT_TRUE(run.ok());
-    rollouts = std::move(run).value();
+    rollouts = answers(requests);
   }
 
   TrainingBatch batch(double temperature, bool replay_routes, bool replay_mask) const {
@@ -124,6 +101,28 @@ TEST(Rollout, AnAnswerDoesNotDependOnItsNeighbours) {
     EXPECT_EQ((*alone)[0].tokens, rollout.tokens);
     EXPECT_EQ((*alone)[0].log_probabilities, rollout.log_probabilities);
   }
+}
+
+// An answer to what was taken in before the refused prompt would come to the next run, in its first answer's place, if
+// it ends between the first and the second.
+TEST(Rollout, APromptThatIsRefusedLeavesNothingBehind) {
+  TinyPolicy tiny;
+  const auto prompts = TinyPolicy::prompts(std::vector<int>{5, 9, 200});
+  const auto request = [&](std::size_t prompt, int max_tokens) {
+    return RolloutRequest{prompts[prompt], {.temperature = 1, .seed = 1}, max_tokens, Trace::yes};
+  };
+  auto engine = RolloutEngine::create(*tiny.model, tiny.compute, 3, 100);
+  ASSERT_TRUE(engine.ok());
+  const TokenId end = tiny_data().encoder->eos();
+  const auto refused = (*engine)->run(std::vector{request(0, 10), request(2, 10)}, end, nullptr);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().message, "prompt has 200 tokens; the context holds 100");
+  const std::vector<RolloutRequest> requests{request(1, 5), request(1, 18)};
+  const auto after = (*engine)->run(requests, end, nullptr);
+  ASSERT_TRUE(after.ok());
+  const std::vector<Rollout> expected = tiny.answers(requests);
+  for (std::size_t i = 0; i < 2; ++i) EXPECT_EQ((*after)[i].tokens, expected[i].tokens) << i;
+  EXPECT_EQ(expected[1].tokens.size(), 9u + 18);
 }
 
 // Gradients of another loss: a slope of -1 / n is cross-entropy, and with temperature and mask it is what differences
@@ -221,19 +220,7 @@ TEST(Reinforcement, KilledAtAnyMomentItGoesOnToTheSameBits) {
   for (const std::size_t kill_after : {1u, 4u}) {
     TemporaryFolder folder;
     const Recipe recipe = tiny_stage(folder.path(), "checkpoint_steps = 1\n", kStage);
-    const pid_t child = fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
-      (void)run_training(recipe, options_of(false, 1)).ok();
-      _exit(0);
-    }
-    for (int wait = 0; wait < 2000; ++wait) {  // 20 s at most
-      const auto done = read_metrics(recipe.work / "metrics.jsonl");
-      if (done.ok() && done->size() >= kill_after) break;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    kill(child, SIGKILL);
-    waitpid(child, nullptr, 0);
+    ASSERT_TRUE(run_and_kill(recipe, options_of(false, 1), kill_after));
     const auto resumed = run_training(recipe, options_of(true, 1));
     ASSERT_TRUE(resumed.ok()) << resumed.error().message;
     EXPECT_EQ(final_model(folder.path()), final_model(whole.path())) << "killed after step " << kill_after;
@@ -319,20 +306,9 @@ TEST(Rejection, KeepsRightAnswersAndGoesOnToTheSameBits) {
   }
   EXPECT_GT(seen.size(), 2u);
 
-  const Recipe recipe = tiny_rejection(parts.path(), "checkpoint_steps = 1\n");
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    (void)run_training(recipe, options_of(false, 1)).ok();
-    _exit(0);
-  }
-  for (int wait = 0; wait < 6000; ++wait) {
-    const auto done = read_metrics(recipe.work / "metrics.jsonl");
-    if (done.ok() && done->size() >= 152) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
+  // In the second stage, of 4 steps, behind a checkpoint in it; one after each step of the first would take seconds.
+  const Recipe recipe = tiny_rejection(parts.path(), "checkpoint_steps = 151\n");
+  ASSERT_TRUE(run_and_kill(recipe, options_of(false, 1), 152));
   ASSERT_TRUE(run_training(recipe, options_of(true, 1)).ok());
   EXPECT_EQ(final_model(parts.path()), final_model(whole.path()));
 }

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/json.h"
+#include "run_and_kill.h"
 #include "spec/checkpoint.h"
 #include "tiny.h"
 #include "trainer/metrics.h"
@@ -106,38 +107,12 @@ TEST(TrainingRun, StopsWithACheckpointWhenAskedAndGoesOnToTheSameBits) {
   EXPECT_EQ(model_bytes(folder.path()), uninterrupted());
 }
 
-// In a child that is killed once so many steps are on record, behind a checkpoint and before its end. A busy machine
-// may let it end too early: then once more.
-bool run_and_kill(const Recipe& recipe, std::size_t steps_done) {
-  for (int tries = 0; tries < 20; ++tries) {
-    std::filesystem::remove_all(recipe.work);
-    std::filesystem::remove_all(recipe.output);
-    const pid_t child = fork();
-    if (child == 0) {
-      (void)run_training(recipe, options_of(false)).ok();
-      _exit(0);
-    }
-    for (int wait = 0; wait < 10000; ++wait) {  // 20 s at most
-      const auto steps = read_metrics(recipe.work / "metrics.jsonl");
-      if (steps.ok() && steps->size() >= steps_done) break;
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-    kill(child, SIGKILL);
-    int status = 0;
-    waitpid(child, &status, 0);
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !list_checkpoints(recipe.work).empty() &&
-        !std::filesystem::exists(recipe.output))
-      return true;
-  }
-  return false;
-}
-
 TEST(TrainingRun, KilledAtAnyMomentItGoesOnToTheSameBits) {
   uninterrupted();
   for (const std::size_t kill_after : {3u, 6u}) {
     TemporaryFolder folder;
     const Recipe recipe = tiny(folder.path(), kEveryTwo, kTenSteps);
-    ASSERT_TRUE(run_and_kill(recipe, kill_after));
+    ASSERT_TRUE(run_and_kill(recipe, options_of(false), kill_after));
     const auto resumed = run_training(recipe, options_of(true));
     ASSERT_TRUE(resumed.ok()) << resumed.error().message;
     EXPECT_EQ(model_bytes(folder.path()), uninterrupted()) << "killed after step " << kill_after;

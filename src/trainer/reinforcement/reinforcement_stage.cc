@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <numeric>
 #include <set>
@@ -12,6 +11,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "trainer/load_balance.h"
+#include "trainer/reinforcement/update.h"
 #include "trainer/tasks/judge.h"
 
 namespace hadal {
@@ -30,12 +30,6 @@ struct ReinforcementStage::Judged {
   std::map<std::size_t, std::pair<double, double>> by_source;  // right, answers
 };
 
-// One answer to learn from.
-struct ReinforcementStage::Lesson {
-  const Rollout* rollout;
-  double advantage;
-};
-
 namespace {
 
 int count_moe_layers(const ModelConfig& config) {
@@ -49,117 +43,7 @@ std::uint64_t seed_of(std::uint64_t seed, std::uint64_t question, int answer) {
   return Rng(seed ^ (question * 0x9e3779b97f4a7c15ULL), static_cast<std::uint64_t>(answer)).next_u64();
 }
 
-// Sums over the tokens of an update, added up row by row in their order, so that threads change nothing.
-struct TokenSums {
-  double loss = 0, entropy = 0, kl = 0, clipped = 0, mismatch = 0;
-  std::int64_t tokens = 0;
-};
-
 }  // namespace
-
-// Some lessons as batches of at most batch_tokens rows, and one step of the optimiser.
-class ReinforcementStage::Update {
- public:
-  Update(ReinforcementStage& stage, std::span<const Lesson> lessons) : stage_(stage), lessons_(lessons) {}
-
-  // gradients += those of all lessons.
-  void run(std::vector<std::int64_t>& expert_load) {
-    const StageRecipe& recipe = stage_.setting_.stage;
-    for (const Lesson& lesson : lessons_) tokens_ += static_cast<double>(lesson.rollout->drawn().size());
-    std::size_t begin = 0, rows = 0;
-    for (std::size_t end = 0; end < lessons_.size(); ++end) {
-      const Rollout& rollout = *lessons_[end].rollout;
-      const std::size_t whole = rollout.tokens.size() - 1;
-      const bool shared = end > begin && same_prompt(rollout, *lessons_[end - 1].rollout);
-      const std::size_t more = whole - (shared ? rows_of_prompt(rollout) : 0);
-      if (rows > 0 && rows + more > static_cast<std::size_t>(recipe.batch_tokens)) {
-        learn(lessons_.subspan(begin, end - begin), expert_load);
-        begin = end;
-        rows = whole;
-      } else {
-        rows += more;
-      }
-    }
-    learn(lessons_.subspan(begin), expert_load);
-  }
-  const TokenSums& sums() const { return sums_; }
-  std::int64_t rows() const { return rows_; }
-  int masked() const { return masked_; }
-
- private:
-  void learn(std::span<const Lesson> lessons, std::vector<std::int64_t>& expert_load) {
-    const GrpoRecipe& grpo = stage_.setting_.stage.grpo;
-    TrainingModel& model = stage_.setting_.model;
-    if (lessons.empty()) return;
-    TrainingBatch batch;
-    batch.temperature = grpo.sampling.temperature;
-    std::vector<double> advantages;          // [T]
-    std::vector<TokenProbabilities> tokens;  // [T]
-    std::vector<std::size_t> ends;           // the row behind each lesson
-    const Rollout* before = nullptr;
-    for (const Lesson& lesson : lessons) {
-      const Rollout& rollout = *lesson.rollout;
-      append_rollout(rollout, std::exchange(before, &rollout), stage_.shape_, grpo.replay_routes, grpo.replay_mask,
-                     batch);
-      ends.push_back(batch.tokens.size());
-      advantages.resize(batch.tokens.size(), lesson.advantage);
-      tokens.resize(batch.tokens.size());
-      for (std::size_t i = 0; i < rollout.log_probabilities.size(); ++i)
-        tokens[tokens.size() - rollout.log_probabilities.size() + i].drawn =
-            static_cast<double>(rollout.log_probabilities[i]);
-    }
-    finish_routes(stage_.shape_, batch);
-    if (grpo.policy.off_policy_limit > 0) mask(lessons, ends, batch);
-    if (stage_.reference_) {
-      TrainingBatch own = batch;  // the reference goes its own routes
-      own.routes.clear();
-      const std::vector<float> nll = stage_.reference_->negative_log_likelihoods(own);
-      for (std::size_t t = 0; t < nll.size(); ++t) tokens[t].reference = -static_cast<double>(nll[t]);
-    }
-    std::vector<TokenLoss> losses(batch.tokens.size());
-    const double share = 1 / tokens_;
-    const StepResult result = model.forward_backward(
-        batch, {.sequence_balance_alpha = 0, .mtp_weight = 0, .slope = [&](std::size_t t, double log_probability) {
-                  tokens[t].now = log_probability;
-                  losses[t] = token_loss(grpo.policy, advantages[t], tokens[t]);
-                  return losses[t].slope * share;
-                }});
-    for (std::size_t t = 0; t < losses.size(); ++t) {
-      if (batch.targets[t] < 0) continue;
-      ++sums_.tokens;
-      sums_.loss += losses[t].value;
-      sums_.entropy -= tokens[t].now;
-      sums_.kl += losses[t].kl;
-      sums_.clipped += losses[t].clipped;
-      sums_.mismatch += std::abs(tokens[t].now - tokens[t].drawn);
-    }
-    rows_ += static_cast<std::int64_t>(batch.tokens.size());
-    expert_load.resize(std::max(expert_load.size(), result.expert_load.size()), 0);
-    for (std::size_t i = 0; i < result.expert_load.size(); ++i) expert_load[i] += result.expert_load[i];
-  }
-
-  // Takes the targets of answers away that are too far off policy.
-  void mask(std::span<const Lesson> lessons, std::span<const std::size_t> ends, TrainingBatch& batch) {
-    const std::vector<float> nll = stage_.setting_.model.negative_log_likelihoods(batch);
-    for (std::size_t i = 0; i < lessons.size(); ++i) {
-      const auto& drawn = lessons[i].rollout->log_probabilities;
-      const std::size_t end = ends[i], begin = end - drawn.size();
-      std::vector<double> now;
-      for (std::size_t t = begin; t < end; ++t) now.push_back(-static_cast<double>(nll[t]));
-      if (!off_policy(stage_.setting_.stage.grpo.policy, lessons[i].advantage, now, drawn)) continue;
-      std::fill(batch.targets.begin() + static_cast<std::ptrdiff_t>(begin),
-                batch.targets.begin() + static_cast<std::ptrdiff_t>(end), -1);
-      ++masked_;
-    }
-  }
-
-  ReinforcementStage& stage_;
-  std::span<const Lesson> lessons_;
-  double tokens_ = 0;
-  TokenSums sums_;
-  std::int64_t rows_ = 0;
-  int masked_ = 0;
-};
 
 Result<std::unique_ptr<ReinforcementStage>> ReinforcementStage::create(ReinforcementSetting setting,
                                                                        std::span<const float> reference) {
@@ -300,27 +184,26 @@ Result<ReinforcementStep> ReinforcementStage::step(std::int64_t step, Optimizer&
     const std::size_t group = static_cast<std::size_t>(recipe.grpo.group), n = groups.size(),
                       begin = n * static_cast<std::size_t>(u) / static_cast<std::size_t>(updates) * group,
                       end = n * static_cast<std::size_t>(u + 1) / static_cast<std::size_t>(updates) * group;
-    Update update(*this, std::span(lessons).subspan(begin, end - begin));
-    std::vector<std::int64_t> load;
-    update.run(load);
-    const TokenSums& sums = update.sums();
-    const double loss = sums.loss / static_cast<double>(std::max<std::int64_t>(1, sums.tokens));
+    const UpdateResult update = add_policy_gradient({recipe.grpo, recipe.batch_tokens, shape_, model, reference_.get()},
+                                                    std::span(lessons).subspan(begin, end - begin));
+    const double learned = static_cast<double>(std::max<std::int64_t>(1, update.tokens));
+    const double loss = update.loss / learned;
     const double norm = optimizer.gradient_norm(model.gradients());
     HADAL_RETURN_IF_ERROR(check(loss, norm));
     optimizer.step(recipe.optimizer, rate_factor, norm, model.parameters(), model.gradients());
-    update_router_bias(model.slots(), load, recipe.balance_rate, model.parameters());
+    update_router_bias(model.slots(), update.expert_load, recipe.balance_rate, model.parameters());
     model.parameters_changed();
     result.loss += loss / updates;
     result.gradient_norm += norm / updates;
-    result.tokens += update.rows();
-    result.expert_load.resize(std::max(result.expert_load.size(), load.size()), 0);
-    for (std::size_t i = 0; i < load.size(); ++i) result.expert_load[i] += load[i];
-    result.metrics.entropy += sums.entropy;
-    result.metrics.kl += sums.kl;
-    result.metrics.clipped += sums.clipped;
-    if (u == 0) result.metrics.mismatch = sums.mismatch / static_cast<double>(std::max<std::int64_t>(1, sums.tokens));
-    result.metrics.masked += update.masked();
-    tokens += static_cast<double>(sums.tokens);
+    result.tokens += update.rows;
+    result.expert_load.resize(std::max(result.expert_load.size(), update.expert_load.size()), 0);
+    for (std::size_t i = 0; i < update.expert_load.size(); ++i) result.expert_load[i] += update.expert_load[i];
+    result.metrics.entropy += update.entropy;
+    result.metrics.kl += update.kl;
+    result.metrics.clipped += update.clipped;
+    if (u == 0) result.metrics.mismatch = update.mismatch / learned;
+    result.metrics.masked += update.masked;
+    tokens += static_cast<double>(update.tokens);
   }
   for (double* mean : {&result.metrics.entropy, &result.metrics.kl, &result.metrics.clipped})
     *mean /= std::max(1.0, tokens);

@@ -40,7 +40,7 @@ struct ReinforcementSetting {
 };
 
 struct ReinforcementStep {
-  double loss = 0, gradient_norm = 0;  // means over the step's updates
+  double loss = 0, gradient_norm = 0;  // means over the step's updates; no measurement where no group was kept
   std::int64_t tokens = 0;             // that were learned from: rows of all updates
   std::vector<std::int64_t> expert_load;
   ReinforcementMetrics metrics;
@@ -79,8 +79,6 @@ class ReinforcementStage {
  private:
   struct Group;
   struct Judged;
-  struct Lesson;
-  class Update;
   explicit ReinforcementStage(ReinforcementSetting setting, AnswerTokens tokens);
 
   Result<std::vector<Group>> ask(CurriculumState& state, ReinforcementMetrics& metrics);

@@ -4,14 +4,13 @@
 
 #include "text/scripts.h"
 #include "trainer/tasks/judge.h"
+#include "trainer/tasks/judge_rules.h"
 
 namespace hadal {
 namespace {
 
 std::string trimmed(const std::string& text) {
-  constexpr std::string_view kWhite = " \t\r\n";
-  const std::size_t begin = text.find_first_not_of(kWhite);
-  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(kWhite) - begin + 1);
+  return std::string(judging::trim(text));
 }
 
 }  // namespace

@@ -44,19 +44,22 @@ Result<std::vector<Rollout>> RolloutEngine::run(std::span<const RolloutRequest> 
                                                 const CancelFlag* cancel) {
   std::vector<Rollout> rollouts(requests.size());
   std::map<SequenceId, std::size_t> waited_for;
+  std::optional<Error> error;
   int group = 0;
-  for (std::size_t i = 0; i < requests.size(); ++i) {
+  for (std::size_t i = 0; i < requests.size() && !error; ++i) {
     const RolloutRequest& request = requests[i];
     if (i == 0 || !std::ranges::equal(request.prompt, requests[i - 1].prompt)) ++group;
-    HADAL_ASSIGN(const SequenceId id, engine_->add({.prompt = {request.prompt.begin(), request.prompt.end()},
-                                                    .sampling = request.sampling,
-                                                    .max_tokens = request.max_tokens,
-                                                    .stop_tokens = {end},
-                                                    .trace = request.trace,
-                                                    .group = group}));
-    waited_for[id] = i;
+    const Result<SequenceId> id = engine_->add({.prompt = {request.prompt.begin(), request.prompt.end()},
+                                                .sampling = request.sampling,
+                                                .max_tokens = request.max_tokens,
+                                                .stop_tokens = {end},
+                                                .trace = request.trace,
+                                                .group = group});
+    if (id.ok())
+      waited_for[*id] = i;
+    else
+      error = id.error();
   }
-  std::optional<Error> error;
   while (!waited_for.empty() && !error) {
     for (const StepOutput& output : engine_->step()) {
       if (output.finish == Finish::none) continue;

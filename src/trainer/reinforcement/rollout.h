@@ -41,8 +41,8 @@ class RolloutEngine {
   static Result<std::unique_ptr<RolloutEngine>> create(TrainingModel& model, const Compute& compute, int sequences,
                                                        int context_tokens);
 
-  // One answer each, in order; a prompt that follows itself is computed once. Error: cancelled, or a model whose logits
-  // are no numbers.
+  // One answer each, in order; a prompt that follows itself is computed once. Error: cancelled, a prompt that the
+  // engine refuses, or a model whose logits are no numbers; the engine is empty afterwards all the same.
   Result<std::vector<Rollout>> run(std::span<const RolloutRequest> requests, TokenId end, const CancelFlag* cancel);
 
  private:
