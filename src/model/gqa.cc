@@ -130,22 +130,38 @@ void attend_copied(const PassContext& pass, int layer, const Segment& s, Attenti
   attention(pass.compute, a.tiles);
 }
 
-// A row of queries at a time, group by group, on the pages as they lie.
-void attend_in_pages(const PassContext& pass, int layer, const Segment& s, AttentionActivations& a) {
+// A row of queries at a time, group by group, on the pages as they lie; those of all such segments are one loop.
+void attend_in_pages(const PassContext& pass, int layer, AttentionActivations& a) {
   const ModelConfig& c = pass.config;
   const int width = c.head_dim, groups = c.num_key_value_heads, share = c.num_attention_heads / groups,
             heads = c.num_attention_heads;
-  const int pages = (s.first_position + s.rows + kPageTokens - 1) / kPageTokens;
   const std::size_t group_bytes = size(2 * width, pass.compute.arithmetic == Arithmetic::exact ? 4 : 2);
-  a.page_rows.resize(size(groups, pages));
-  for (int g = 0; g < groups; ++g)
-    for (int p = 0; p < pages; ++p)
-      a.page_rows[size(g, pages) + static_cast<std::size_t>(p)] =
-          pass.store->row(layer, s.pages[static_cast<std::size_t>(p)], 0) + static_cast<std::size_t>(g) * group_bytes;
+  const auto pages_of = [](const Segment& s) { return (s.first_position + s.rows + kPageTokens - 1) / kPageTokens; };
+  std::size_t pages = 0;
+  for (const Segment& s : pass.segments)
+    if (keys_of(s) == Keys::in_pages) pages += size(groups, pages_of(s));
+  if (pages == 0) return;
+  a.page_rows.resize(pages);
+  a.absorbed_parts.clear();
+  a.cached_T.clear();  // of each part
+  const std::byte** next = a.page_rows.data();
+  for (const Segment& s : pass.segments) {
+    if (keys_of(s) != Keys::in_pages) continue;
+    for (int g = 0; g < groups; ++g) {
+      for (int r = 0; r < s.rows; ++r) {
+        a.absorbed_parts.push_back({s.first_row + r, 1, g * share, share});
+        a.cached_T.push_back({next, s.first_position + r + 1});
+      }
+      for (int p = 0; p < pages_of(s); ++p)
+        *next++ =
+            pass.store->row(layer, s.pages[static_cast<std::size_t>(p)], 0) + static_cast<std::size_t>(g) * group_bytes;
+    }
+  }
   float* query = a.absorbed_q_THW.ensure(size(pass.rows, 2 * heads * width));
-  pass.compute.pool->parallel_for(s.rows * groups, [&](int i, int) {
-    const int r = i / groups, g = i % groups;
-    const std::ptrdiff_t head = static_cast<std::ptrdiff_t>(s.first_row + r) * heads + g * share;
+  pass.compute.pool->parallel_for(static_cast<int>(a.absorbed_parts.size()), [&](int i, int) {
+    const AbsorbedPart& part = a.absorbed_parts[static_cast<std::size_t>(i)];
+    const CachedPositions& cached = a.cached_T[static_cast<std::size_t>(i)];
+    const std::ptrdiff_t head = static_cast<std::ptrdiff_t>(part.first_row) * heads + part.first_head;
     float* q = query + head * 2 * width;
     for (int h = 0; h < share; ++h) {
       std::memset(q + h * 2 * width, 0, size(width, 4));
@@ -153,12 +169,12 @@ void attend_in_pages(const PassContext& pass, int layer, const Segment& s, Atten
     }
     absorbed_attention_here(pass.compute, {.q = q,
                                            .q_stride = 2 * width,
-                                           .pages = a.page_rows.data() + size(g, pages),
+                                           .pages = cached.pages,
                                            .row_bytes = pass.store->row_bytes,
                                            .out = a.out_THV.data() + head * width,
                                            .out_stride = width,
                                            .heads = share,
-                                           .positions = s.first_position + r + 1,
+                                           .positions = cached.positions,
                                            .latent = width,
                                            .rope = width,
                                            .scale = pass.softmax_scale,
@@ -185,10 +201,10 @@ void gqa_forward(const PassContext& pass, int layer, const AttentionWeights& w, 
   a.lse_HT.ensure(size(rows, c.num_attention_heads));
   if (pass.store) write_rows(pass, layer, a);
   attend_batch(pass, a);
-  for (const Segment& s : pass.segments) {
-    if (!pass.store) break;
-    if (keys_of(s) == Keys::in_pages) attend_in_pages(pass, layer, s, a);
-    if (keys_of(s) == Keys::copied) attend_copied(pass, layer, s, a);
+  if (pass.store) {
+    attend_in_pages(pass, layer, a);
+    for (const Segment& s : pass.segments)
+      if (keys_of(s) == Keys::copied) attend_copied(pass, layer, s, a);
   }
   matmul(pass.compute, {.weights = &w.o_proj,
                         .x = a.out_THV.data(),
