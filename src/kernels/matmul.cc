@@ -255,7 +255,8 @@ void run_packed(const KernelTable& kernels, const MatmulJob& job, const Part& pa
     columns = std::min(panels * kPanelWidth, part.columns - column);
     const L* x;
     std::ptrdiff_t stride;
-    if (std::is_same_v<L, float> && !job.x_rows && !scales && inputs == padded_inputs(w.arithmetic(), inputs)) {
+    const bool apart = job.x_rows && part.rows > 1;
+    if (std::is_same_v<L, float> && !apart && !scales && inputs == padded_inputs(w.arithmetic(), inputs)) {
       x = reinterpret_cast<const L*>(source_row(job, part.row));  // as they lie
       stride = job.x_stride;
     } else {
