@@ -1,6 +1,7 @@
 // Whole runs of a tiny model: what `hadal train` promises about checkpoints, interruptions and bad worlds.
 #include "trainer/training_run.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -13,6 +14,7 @@
 #include "base/json.h"
 #include "run_and_kill.h"
 #include "spec/checkpoint.h"
+#include "spec/open_checkpoint.h"
 #include "tiny.h"
 #include "trainer/metrics.h"
 #include "trainer/training_state.h"
@@ -317,6 +319,29 @@ TEST(TrainingRun, AStartOfAnotherFunctionIsRefused) {
   const auto refused = run_training(*recipe, options_of(false));
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().message, "model: rope_theta: expected 5000.0, as the recipe's model has, found 10000.0");
+}
+
+// A GGUF file keeps numbers as float32, where a recipe has 1e-5, and a scaling of rope as a tensor of factors.
+TEST(TrainingRun, AStartMayBeAGgufFileOfTheSameModel) {
+  ThreadPool pool(2);
+  for (const std::string name : {"llama3_q4_0", "qwen2_q4_k_m"}) {
+    const auto file = std::filesystem::path(HADAL_GOLDENS) / "gguf" / name / (name + ".gguf");
+    const auto checkpoint = open_checkpoint(file);
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().message;
+    ModelConfig config = checkpoint->config;
+    const auto load_into = [&] {
+      const auto model = TrainingModel::create(config, make_compute(pool, Arithmetic::exact));
+      EXPECT_TRUE(model.ok());
+      return load_parameters(file, **model);
+    };
+    const double stored = config.rms_norm_eps;
+    config.rms_norm_eps = std::stod(fmt::format("{:.5g}", stored));
+    EXPECT_NE(config.rms_norm_eps, stored);
+    const Status loaded = load_into();
+    EXPECT_TRUE(loaded.ok()) << loaded.error().message;
+    config.rms_norm_eps *= 2;
+    EXPECT_FALSE(load_into().ok());
+  }
 }
 
 // Muon's momentum and decay would move the layer that predicts the token after the next without any gradient.
