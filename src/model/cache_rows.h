@@ -13,6 +13,11 @@
 
 namespace hadal {
 
+// Pages that cover a segment's positions, its new rows among them.
+inline int pages_of(const Segment& s) {
+  return (s.first_position + s.rows + kPageTokens - 1) / kPageTokens;
+}
+
 // Writes n values, which become what the row can hold. Returns the place behind them.
 inline std::byte* keep_values(const Compute& compute, float* values, int n, std::byte* to) {
   if (compute.arithmetic == Arithmetic::exact) {
@@ -45,10 +50,11 @@ void for_new_rows(const PassContext& pass, int layer, const F& each) {
     }
 }
 
-// each(p, row) for positions [0, positions) of a sequence, a page a task.
+// each(p, row) for the positions [0, first_position + rows) of a segment's sequence, a page a task.
 template <class F>
-void for_cached_rows(const PassContext& pass, int layer, const Segment& s, int positions, const F& each) {
-  pass.compute.pool->parallel_for((positions + kPageTokens - 1) / kPageTokens, [&](int page, int) {
+void for_cached_rows(const PassContext& pass, int layer, const Segment& s, const F& each) {
+  const int positions = s.first_position + s.rows;
+  pass.compute.pool->parallel_for(pages_of(s), [&](int page, int) {
     for (int p = page * kPageTokens; p < std::min(positions, (page + 1) * kPageTokens); ++p)
       each(p, static_cast<const std::byte*>(
                   pass.store->row(layer, s.pages[static_cast<std::size_t>(page)], p % kPageTokens)));

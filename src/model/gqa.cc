@@ -65,10 +65,10 @@ void write_rows(const PassContext& pass, int layer, AttentionActivations& a) {
   });
 }
 
-// Positions [0, positions) of a cached sequence back as floats: [S, G, value | key].
-void read_rows(const PassContext& pass, int layer, const Segment& s, int positions, float* rows) {
+// All positions of a cached sequence back as floats: [S, G, value | key].
+void read_rows(const PassContext& pass, int layer, const Segment& s, float* rows) {
   const int width = pass.config.latent_row_width();
-  for_cached_rows(pass, layer, s, positions, [&](std::ptrdiff_t p, const std::byte* row) {
+  for_cached_rows(pass, layer, s, [&](std::ptrdiff_t p, const std::byte* row) {
     take_values(pass.compute, row, width, rows + p * width);
   });
 }
@@ -124,7 +124,7 @@ void attend_copied(const PassContext& pass, int layer, const Segment& s, Attenti
   const int width = pass.config.head_dim, kv_width = pass.config.num_key_value_heads * width,
             positions = s.first_position + s.rows;
   float* rows = a.prefix_kv_SHB.ensure(size(positions, 2 * kv_width));
-  read_rows(pass, layer, s, positions, rows);
+  read_rows(pass, layer, s, rows);
   a.tiles.clear();
   add_tiles(pass, s, grouped(pass.config, rows + width, rows, 2 * kv_width, 2 * width), a);
   attention(pass.compute, a.tiles);
@@ -136,7 +136,6 @@ void attend_in_pages(const PassContext& pass, int layer, AttentionActivations& a
   const int width = c.head_dim, groups = c.num_key_value_heads, share = c.num_attention_heads / groups,
             heads = c.num_attention_heads;
   const std::size_t group_bytes = size(2 * width, pass.compute.arithmetic == Arithmetic::exact ? 4 : 2);
-  const auto pages_of = [](const Segment& s) { return (s.first_position + s.rows + kPageTokens - 1) / kPageTokens; };
   std::size_t pages = 0;
   for (const Segment& s : pass.segments)
     if (keys_of(s) == Keys::in_pages) pages += size(groups, pages_of(s));

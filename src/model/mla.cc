@@ -64,10 +64,10 @@ void write_latents(const PassContext& pass, int layer, AttentionActivations& a) 
   });
 }
 
-// Positions [0, positions) of a cached sequence back as floats.
-void read_latents(const PassContext& pass, int layer, const Segment& s, int positions, float* latent_SC, float* pe_SR) {
+// All positions of a cached sequence back as floats.
+void read_latents(const PassContext& pass, int layer, const Segment& s, float* latent_SC, float* pe_SR) {
   const ModelConfig& c = pass.config;
-  for_cached_rows(pass, layer, s, positions, [&](int p, const std::byte* row) {
+  for_cached_rows(pass, layer, s, [&](int p, const std::byte* row) {
     row = take_values(pass.compute, row, c.kv_lora_rank, latent_SC + static_cast<std::ptrdiff_t>(p) * c.kv_lora_rank);
     take_values(pass.compute, row, c.qk_rope_head_dim, pe_SR + static_cast<std::ptrdiff_t>(p) * c.qk_rope_head_dim);
   });
@@ -157,7 +157,7 @@ void attend_expanded(const PassContext& pass, int layer, const AttentionWeights&
     float* latent = a.prefix_latent_SC.ensure(size(positions, c.kv_lora_rank));
     float* pe = a.prefix_pe_SR.ensure(size(positions, c.qk_rope_head_dim));
     float* expanded = a.prefix_kv_SHB.ensure(size(positions, pair));
-    read_latents(pass, layer, s, positions, latent, pe);
+    read_latents(pass, layer, s, latent, pe);
     matmul(pass.compute, {.weights = &w.kv_b_proj,
                           .x = latent,
                           .x_stride = c.kv_lora_rank,
@@ -238,7 +238,6 @@ void attend_absorbed(const PassContext& pass, int layer, const AttentionWeights&
   HADAL_CHECK(static_cast<int>(w.absorbed.size()) == heads);
   a.absorbed_q_THW.ensure(size(pass.rows, heads * c.latent_row_width()));
   a.absorbed_out_THC.ensure(size(pass.rows, heads * c.kv_lora_rank));
-  const auto pages_of = [](const Segment& s) { return (s.first_position + s.rows + kPageTokens - 1) / kPageTokens; };
   std::size_t pages = 0;
   for (const Segment& s : segments) pages += static_cast<std::size_t>(pages_of(s));
   a.page_rows.resize(pages);

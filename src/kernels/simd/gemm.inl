@@ -176,6 +176,7 @@ void gemm(int m, int n, int k, const Left<E>* a, std::ptrdiff_t a_stride, const 
   if constexpr (sizeof(Left<E>) == sizeof(E)) {
     multiply_steps<E, kWide>(m, n, steps, a, a_stride, b, panel_stride, c, c_stride, accumulate);
   } else {
+    static_assert(!kWide, "gradients without dots of pairs are products of floats");
     // As many steps at a time as leave the floats of a block of rows near the core while panels go by.
     constexpr int kFloats = 12288, kRows = 96;
     for (int row = 0; row < m; row += kRows) {
