@@ -19,7 +19,7 @@ Result<CachePlan> plan_cache(const LatentLayout& layout, const CacheWish& wish) 
   const std::uint64_t page_bytes = static_cast<std::uint64_t>(layout.layers) * layout.page_bytes();
   constexpr std::uint64_t kMost = std::numeric_limits<int>::max() / (2 * kPageTokens);  // positions stay far below 2^31
   const std::uint64_t affordable = std::min(wish.available_bytes / 4 / page_bytes, kMost);
-  const auto pages_of = [](int tokens) { return (static_cast<std::uint64_t>(tokens) + kPageTokens - 1) / kPageTokens; };
+  const auto pages_of = [](int tokens) { return static_cast<std::uint64_t>(pages_for(tokens)); };
   int context = wish.context_tokens > 0 ? wish.context_tokens : wish.model_context_tokens;
   if (pages_of(context) > affordable) {
     if (wish.context_tokens > 0 || affordable == 0)

@@ -16,8 +16,7 @@ constexpr int kLogitRows = 128;
 
 Result<Scorer> Scorer::create(ForwardModel& model, int context_tokens, int step_tokens) {
   HADAL_CHECK(context_tokens > 0 && step_tokens > 0);
-  const int pages = (context_tokens + kPageTokens - 1) / kPageTokens;
-  HADAL_ASSIGN(LatentCache cache, LatentCache::create(model.latent_layout(), pages));
+  HADAL_ASSIGN(LatentCache cache, LatentCache::create(model.latent_layout(), pages_for(context_tokens)));
   return Scorer(model, std::move(cache), step_tokens);
 }
 
@@ -50,8 +49,7 @@ Status Scorer::score(std::span<const TokenId> tokens, std::span<const int> posit
       }
       logit_rows.push_back(*it - first);
     }
-    const auto pages =
-        std::span(pages_).first(static_cast<std::size_t>((first + rows + kPageTokens - 1) / kPageTokens));
+    const auto pages = std::span(pages_).first(static_cast<std::size_t>(pages_for(first + rows)));
     const Segment segment{.first_row = 0, .rows = rows, .first_position = first, .pages = pages};
     const auto fed = tokens.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(rows));
     model_.forward({fed, std::span(&segment, 1), logit_rows}, cache_.store(), logits_, nullptr);

@@ -59,8 +59,4 @@ struct Sequence {
   bool reaches_end() const { return computed + planned_rows == static_cast<int>(tokens.size()); }
 };
 
-constexpr int pages_for(int tokens) {
-  return (tokens + kPageTokens - 1) / kPageTokens;
-}
-
 }  // namespace hadal

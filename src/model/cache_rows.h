@@ -15,7 +15,7 @@ namespace hadal {
 
 // Pages that cover a segment's positions, its new rows among them.
 inline int pages_of(const Segment& s) {
-  return (s.first_position + s.rows + kPageTokens - 1) / kPageTokens;
+  return pages_for(s.first_position + s.rows);
 }
 
 // Writes n values, which become what the row can hold. Returns the place behind them.

@@ -26,6 +26,11 @@ namespace hadal {
 
 inline constexpr int kPageTokens = 64;  // rows of a latent page: what block-wise decode kernels expect
 
+// Pages that hold so many tokens (any int >= 0).
+constexpr int pages_for(int tokens) {
+  return tokens / kPageTokens + (tokens % kPageTokens != 0);
+}
+
 // Where the latents of cached tokens lie. The memory belongs to the engine's cache; training keeps none.
 // Row of (layer, page, slot): data + layer * layer_stride_bytes + page * page_stride_bytes + slot * row_bytes.
 // A row holds latent_row_width() elements, float in exact arithmetic, bf16 in fast: the normalised latent [C], then the

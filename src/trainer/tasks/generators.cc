@@ -16,6 +16,14 @@ namespace generating {
 
 using nlohmann::json;
 
+TaskItem item_of(std::string question, std::string answer, json meta) {
+  TaskItem item;
+  item.question = std::move(question);
+  item.answer = std::move(answer);
+  item.meta = std::move(meta);
+  return item;
+}
+
 std::string clock_text(std::int64_t n) {
   return (n < 10 ? "0" : "") + std::to_string(n);
 }
@@ -26,14 +34,6 @@ std::int64_t with_digits(std::int64_t digits, Rng& rng) {
   std::int64_t low = 1;
   for (std::int64_t i = 1; i < digits; ++i) low *= 10;
   return rng.next_in(digits == 1 ? 0 : low, low * 10 - 1);
-}
-
-TaskItem item_of(std::string question, std::string answer, json meta) {
-  TaskItem item;
-  item.question = std::move(question);
-  item.answer = std::move(answer);
-  item.meta = std::move(meta);
-  return item;
 }
 
 }  // namespace

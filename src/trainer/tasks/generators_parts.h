@@ -6,11 +6,14 @@
 #include <span>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "base/rng.h"
 #include "trainer/tasks/task_item.h"
 
 namespace hadal::generating {
 
+TaskItem item_of(std::string question, std::string answer, nlohmann::json meta);
 std::string clock_text(std::int64_t n);  // two digits
 
 TaskItem make_chain_sum(Rng& rng);

@@ -13,14 +13,6 @@ using nlohmann::json;
 
 namespace {
 
-TaskItem item_of(std::string question, std::string answer, json meta) {
-  TaskItem item;
-  item.question = std::move(question);
-  item.answer = std::move(answer);
-  item.meta = std::move(meta);
-  return item;
-}
-
 // `count` different names.
 std::vector<std::string> draw_names(std::span<const std::string_view> names, std::size_t count, Rng& rng) {
   std::vector<std::string> chosen;

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
-#include "trainer/tasks/worked_steps.h"
+#include "trainer/tasks/steps_writer.h"
 
 namespace hadal {
 namespace {
@@ -29,20 +29,14 @@ constexpr std::array<std::array<std::string_view, 3>, kTasks.size()> kHeadings =
 
 constexpr std::array<std::string_view, 4> kClosings = {"It is #.", "So #.", "Result: #", "In all #."};
 
-// What stands in `text` between two marks.
-std::string between(std::string_view text, std::string_view before, std::string_view after) {
-  const std::size_t begin = text.find(before) + before.size();
-  return std::string(text.substr(begin, text.rfind(after) - begin));
-}
-
 std::string subject_of(const TaskItem& item) {
   if (item.task == "gcd" || item.task == "lcm")
     return fmt::format("{} and {}", item.meta.at("numbers").at(0).get<int>(), item.meta.at("numbers").at(1).get<int>());
   if (item.task == "simple_equations") return item.meta.at("equation").get<std::string>();
-  if (item.task == "leg_counting") return between(item.question, "you have ", "?");
+  if (item.task == "leg_counting") return std::string(steps::between(item.question, "you have ", "?").value());
   if (item.task == "letter_counting")
     return fmt::format("{} in \"{}\"", item.meta.at("target_letter").get<std::string>(),
-                       between(item.question, "text: \"", "\""));
+                       steps::between(item.question, "in the text: \"", "\"?").value());
   return item.meta.at("expression").get<std::string>();
 }
 

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "trainer/tasks/judge_rules.h"
 #include "trainer/tasks/steps_writer.h"
 
 namespace hadal::steps {
@@ -43,11 +44,6 @@ std::vector<std::string> characters(std::string_view text) {
     }
   }
   return all;
-}
-
-std::string ascii_lower(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  return text;
 }
 
 // With a space before each letter, the first too, so that a letter is the same token everywhere.
@@ -189,7 +185,7 @@ Result<WorkedExample> work_letter_counting(const TaskItem& item) {
   int count = 0;
   for (const std::string& word : split_at(*text, " ")) {
     if (word.empty()) continue;
-    std::vector<std::string> letters = characters(ascii_lower(word));
+    std::vector<std::string> letters = characters(judging::ascii_lower(word));
     for (std::string& one : letters)
       if (one == *letter) one += std::to_string(++count);
     writer.line(" " + std::string(*letter) + " " + word + ":" + spelled(letters) + "=" + std::to_string(count));
