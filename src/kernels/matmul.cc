@@ -396,39 +396,52 @@ void PackedMatrix::pack_rows(const KernelTable& kernels, int first_row, int rows
   }
 }
 
+namespace {
+
+int outputs_of(const PackJob& job) {
+  return job.outputs ? job.outputs : job.to->outputs();
+}
+
+// `columns` outputs of a job from `column` on, a multiple of kPanelWidth.
+void pack_outputs(const KernelTable& kernels, const PackJob& job, int column, int columns) {
+  PackedMatrix& to = *job.to;
+  if (!job.transposed) {
+    to.pack_rows(kernels, job.first_output + column, columns, job.from + column * job.stride, job.stride);
+    return;
+  }
+  HADAL_CHECK(!to.scales_from(0).scales);  // training has none
+  const int inputs = job.inputs ? job.inputs : to.inputs();
+  const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(job.first_input) * kPanelWidth;
+  for (const int end = column + columns; column < end; column += kPanelWidth) {
+    const int n = std::min(kPanelWidth, end - column);
+    std::byte* panel = to.panel((job.first_output + column) / kPanelWidth);
+    if (to.arithmetic() == Arithmetic::exact)
+      kernels.interleave_f32(job.from + column, job.stride, nullptr, inputs, n, kPanelWidth,
+                             reinterpret_cast<float*>(panel) + at);
+    else
+      kernels.interleave_bf16(job.from + column, job.stride, nullptr, inputs, n, kPanelWidth,
+                              reinterpret_cast<std::uint16_t*>(panel) + at);
+  }
+}
+
+}  // namespace
+
 void pack(const Compute& compute, std::span<const PackJob> jobs) {
-  constexpr int kPanelsAtOnce = 8;  // about 100 kB of bf16 at 256 inputs
+  constexpr int kOutputsAtOnce = 8 * kPanelWidth;  // about 100 kB of bf16 at 256 inputs
   auto& parts = parts_of_call();
   for (int j = 0; j < static_cast<int>(jobs.size()); ++j) {
-    const int outputs = jobs[static_cast<std::size_t>(j)].outputs ? jobs[static_cast<std::size_t>(j)].outputs
-                                                                  : jobs[static_cast<std::size_t>(j)].to->outputs();
-    for (int column = 0; column < outputs; column += kPanelWidth * kPanelsAtOnce)
-      parts.push_back({j, 0, 0, column, std::min(kPanelWidth * kPanelsAtOnce, outputs - column)});
+    const int outputs = outputs_of(jobs[static_cast<std::size_t>(j)]);
+    for (int column = 0; column < outputs; column += kOutputsAtOnce)
+      parts.push_back({j, 0, 0, column, std::min(kOutputsAtOnce, outputs - column)});
   }
   compute.pool->parallel_for(static_cast<int>(parts.size()), [&](int i, int) {
     const Part& part = parts[static_cast<std::size_t>(i)];
-    const PackJob& job = jobs[static_cast<std::size_t>(part.job)];
-    PackedMatrix& to = *job.to;
-    if (!job.transposed) {
-      to.pack_rows(*compute.kernels, job.first_output + part.column, part.columns, job.from + part.column * job.stride,
-                   job.stride);
-      return;
-    }
-    HADAL_CHECK(!to.scales_from(0).scales);  // training has none
-    for (int column = 0; column < part.columns; column += kPanelWidth) {
-      const int n = std::min(kPanelWidth, part.columns - column);
-      std::byte* panel = to.panel((job.first_output + part.column + column) / kPanelWidth);
-      const float* from = job.from + part.column + column;
-      const int inputs = job.inputs ? job.inputs : to.inputs();
-      const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(job.first_input) * kPanelWidth;
-      if (to.arithmetic() == Arithmetic::exact)
-        compute.kernels->interleave_f32(from, job.stride, nullptr, inputs, n, kPanelWidth,
-                                        reinterpret_cast<float*>(panel) + at);
-      else
-        compute.kernels->interleave_bf16(from, job.stride, nullptr, inputs, n, kPanelWidth,
-                                         reinterpret_cast<std::uint16_t*>(panel) + at);
-    }
+    pack_outputs(*compute.kernels, jobs[static_cast<std::size_t>(part.job)], part.column, part.columns);
   });
+}
+
+void pack_here(const Compute& compute, const PackJob& job) {
+  pack_outputs(*compute.kernels, job, 0, outputs_of(job));
 }
 
 void matmul(const Compute& compute, std::span<const MatmulJob> jobs) {

@@ -91,6 +91,7 @@ struct PackJob {
   int inputs = 0;        // transposed only: how many; 0: all of `to`
 };
 void pack(const Compute& compute, std::span<const PackJob> jobs);
+void pack_here(const Compute& compute, const PackJob& job);  // on the calling thread alone, as matmul_here
 
 struct MatmulJob {
   const PackedMatrix* weights;  // [N, K]

@@ -1,9 +1,10 @@
-// Muon's orthogonalisation: Newton-Schulz iterations on many matrices at once.
+// Muon's orthogonalisation: Newton-Schulz iterations on one matrix.
 //
 // X <- (a I + b A + c A^2) X with A = X X^T drives the singular values of X towards 1 (MODELS.md 11.4; coefficients
-// 3.4445, -4.7750, 2.0315). The products run on the kernels' matmul, in bf16 when the Compute is fast: the
-// iteration only aims at [0.7, 1.2], which its rounding does not disturb. Workspace is kept between calls.
-// Threads: one caller; the Compute's pool does the work.
+// 3.4445, -4.7750, 2.0315). The products run on the kernels' matmul, with bf16 on the right when the Compute is fast:
+// the iteration only aims at [0.7, 1.2], which its rounding does not disturb. All iterations of a matrix are one
+// thread's, so that they find it in that core's cache.
+// Threads: each has a NewtonSchulz of its own, whose workspace is kept while matrices have the same shape.
 #pragma once
 
 #include <span>
@@ -14,26 +15,25 @@
 
 namespace hadal {
 
+// In double, in an order that depends on the size alone.
+double sum_of_squares(std::span<const float> x);
+
 class NewtonSchulz {
  public:
   explicit NewtonSchulz(const Compute& compute) : compute_(compute) {}
 
-  // Each of `count` matrices [rows, cols], rows <= cols, one after another in x: divided by its Frobenius norm, then
-  // `steps` iterations. A matrix of zeros stays zero.
-  void orthogonalise(std::span<float> x, int count, int rows, int cols, int steps);
+  // x [rows, cols], rows <= cols: divided by its Frobenius norm, then `steps` iterations. Zeros stay zeros.
+  void orthogonalise(std::span<float> x, int rows, int cols, int steps);
 
  private:
-  void prepare(int count, int rows, int cols);
-  void normalise(std::span<float> x, int count);
-  void iterate(std::span<float> x, int count);
+  void prepare(int rows, int cols);
+  void iterate(const float* x, float* next);
 
   Compute compute_;
   int rows_ = 0, cols_ = 0;
-  std::vector<float> next_;      // [count, rows, cols]
-  std::vector<float> a_, poly_;  // [count, rows, rows]
-  std::vector<PackedMatrix> packed_x_, packed_a_, packed_xt_;
-  std::vector<PackJob> pack_jobs_;
-  std::vector<MatmulJob> matmul_jobs_;
+  std::vector<float> next_;      // [rows, cols]
+  std::vector<float> a_, poly_;  // [rows, rows]
+  PackedMatrix packed_x_, packed_a_, packed_xt_;
 };
 
 }  // namespace hadal

@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 namespace hadal {
 namespace {
 
+constexpr std::size_t kSquare = 16;
 constexpr std::size_t kChunkElements = 1 << 15;  // 128 KiB: one core's cache holds the four arrays of a chunk
-constexpr std::size_t kGroupElements = 1 << 20;  // 4 MiB of updates at once stay near the cores
 
 struct AdamwStep {
   float clip, beta1, beta2, correction2, step_size, epsilon, decay;
@@ -24,15 +25,6 @@ void adamw_chunk(const AdamwStep& s, std::size_t n, float* __restrict p, float* 
     p[i] = p[i] * s.decay - s.step_size * m[i] / (std::sqrt(v[i] * s.correction2) + s.epsilon);
     g[i] = 0;
   }
-}
-
-double sum_of_squares(const float* x, std::size_t n) {
-  double sums[8] = {};
-  std::size_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    for (std::size_t j = 0; j < 8; ++j) sums[j] += static_cast<double>(x[i + j]) * x[i + j];
-  for (; i < n; ++i) sums[0] += static_cast<double>(x[i]) * x[i];
-  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
 }  // namespace
@@ -52,7 +44,7 @@ bool Optimizer::is_muon_matrix(const TensorSpec& tensor) {
 
 Optimizer::Optimizer(const Compute& compute, std::span<const ParameterSlot> slots, OptimizerKind kind,
                      int first_resting_layer)
-    : compute_(compute), newton_schulz_(compute) {
+    : compute_(compute) {
   std::size_t parameters = 0, second = 0;
   for (const ParameterSlot& slot : slots) {
     const auto offset = static_cast<std::size_t>(slot.offset), size = static_cast<std::size_t>(slot.tensor.elements());
@@ -67,19 +59,14 @@ Optimizer::Optimizer(const Compute& compute, std::span<const ParameterSlot> slot
       second += size;
       continue;
     }
-    if (rests) continue;
-    const int rows = static_cast<int>(slot.tensor.shape[0]), cols = static_cast<int>(slot.tensor.shape[1]);
-    const auto fits = [&](const Group& g) {
-      return g.rows == rows && g.cols == cols && (g.offsets.size() + 1) * size <= kGroupElements;
-    };
-    auto group = std::find_if(groups_.begin(), groups_.end(), fits);
-    if (group == groups_.end()) group = groups_.insert(groups_.end(), Group{rows, cols, {}});
-    group->offsets.push_back(offset);
+    if (!rests)
+      matrices_.push_back({offset, static_cast<int>(slot.tensor.shape[0]), static_cast<int>(slot.tensor.shape[1])});
   }
-  // Groups of one shape follow one another, so that the iteration's workspace is made once a shape.
-  std::stable_sort(groups_.begin(), groups_.end(), [](const Group& a, const Group& b) {
-    return std::pair(a.rows, a.cols) < std::pair(b.rows, b.cols);
+  std::stable_sort(matrices_.begin(), matrices_.end(), [](const Matrix& a, const Matrix& b) {
+    return std::tuple(a.rows * std::int64_t{a.cols}, a.rows) > std::tuple(b.rows * std::int64_t{b.cols}, b.rows);
   });
+  if (!matrices_.empty())
+    for (int i = 0; i < compute.pool->threads(); ++i) muon_workers_.push_back({NewtonSchulz(compute), {}});
   sums_.resize(chunks_.size());
   state_.kind = kind;
   state_.first.assign(parameters, 0.0f);
@@ -97,7 +84,7 @@ bool Optimizer::restore(OptimizerState state) {
 double Optimizer::gradient_norm(std::span<const float> gradients) {
   compute_.pool->parallel_for(static_cast<int>(chunks_.size()), [&](int i, int) {
     const Chunk& chunk = chunks_[static_cast<std::size_t>(i)];
-    sums_[static_cast<std::size_t>(i)] = sum_of_squares(&gradients[chunk.begin], chunk.count);
+    sums_[static_cast<std::size_t>(i)] = sum_of_squares(gradients.subspan(chunk.begin, chunk.count));
   });
   double sum = 0;
   for (const double s : sums_) sum += s;  // always in the same order
@@ -111,7 +98,10 @@ void Optimizer::step(const OptimizerRecipe& recipe, double factor, double norm, 
   const float clip =
       recipe.clip_norm > 0 && norm > recipe.clip_norm ? static_cast<float>(recipe.clip_norm / norm) : 1.0f;
   adamw(recipe, factor, clip, parameters, gradients);
-  for (const Group& group : groups_) muon(group, recipe, factor, clip, parameters, gradients);
+  compute_.pool->parallel_for(static_cast<int>(matrices_.size()), [&](int i, int thread) {
+    muon(matrices_[static_cast<std::size_t>(i)], recipe, factor, clip, muon_workers_[static_cast<std::size_t>(thread)],
+         parameters, gradients);
+  });
 }
 
 void Optimizer::adamw(const OptimizerRecipe& recipe, double factor, float clip, std::span<float> parameters,
@@ -137,41 +127,40 @@ void Optimizer::adamw(const OptimizerRecipe& recipe, double factor, float clip, 
   });
 }
 
-void Optimizer::muon(const Group& group, const OptimizerRecipe& recipe, double factor, float clip,
+void Optimizer::muon(const Matrix& matrix, const OptimizerRecipe& recipe, double factor, float clip, MuonWorker& worker,
                      std::span<float> parameters, std::span<float> gradients) {
-  const std::size_t rows = static_cast<std::size_t>(group.rows), cols = static_cast<std::size_t>(group.cols);
-  const std::size_t elements = rows * cols;
-  const int count = static_cast<int>(group.offsets.size());
+  const auto rows = static_cast<std::size_t>(matrix.rows), cols = static_cast<std::size_t>(matrix.cols);
   const bool tall = rows > cols;  // the iteration wants the shorter side as rows
+  worker.update.resize(rows * cols);
+  float* const u = worker.update.data();
+  // Calls visit(i, place of element i in u).
+  const auto each = [&](auto visit) {
+    if (!tall) {
+      for (std::size_t i = 0; i < rows * cols; ++i) visit(i, i);
+      return;
+    }
+    for (std::size_t top = 0; top < rows; top += kSquare)  // in squares, so that a cache line of u is met soon again
+      for (std::size_t left = 0; left < cols; left += kSquare)
+        for (std::size_t row = top; row < std::min(rows, top + kSquare); ++row)
+          for (std::size_t col = left; col < std::min(cols, left + kSquare); ++col)
+            visit(row * cols + col, col * rows + row);
+  };
   const float momentum = static_cast<float>(recipe.momentum);
-  updates_.resize(group.offsets.size() * elements);
-  compute_.pool->parallel_for(count, [&](int i, int) {
-    float* g = &gradients[group.offsets[static_cast<std::size_t>(i)]];
-    float* m = &state_.first[group.offsets[static_cast<std::size_t>(i)]];
-    float* u = &updates_[static_cast<std::size_t>(i) * elements];
-    for (std::size_t row = 0; row < rows; ++row)
-      for (std::size_t col = 0; col < cols; ++col) {
-        const std::size_t at = row * cols + col;
-        const float gradient = g[at] * clip;
-        m[at] = momentum * m[at] + gradient;
-        u[tall ? col * rows + row : at] = gradient + momentum * m[at];
-        g[at] = 0;
-      }
+  float* const g = &gradients[matrix.offset];
+  float* const m = &state_.first[matrix.offset];
+  each([&](std::size_t i, std::size_t place) {
+    const float gradient = g[i] * clip;
+    m[i] = momentum * m[i] + gradient;
+    u[place] = gradient + momentum * m[i];
+    g[i] = 0;
   });
-  newton_schulz_.orthogonalise(updates_, count, tall ? group.cols : group.rows, tall ? group.rows : group.cols,
-                               recipe.newton_schulz_steps);
+  worker.newton_schulz.orthogonalise(worker.update, std::min(matrix.rows, matrix.cols),
+                                     std::max(matrix.rows, matrix.cols), recipe.newton_schulz_steps);
   const double rate = factor * recipe.learning_rate;
   const float scale = static_cast<float>(rate * 0.2 * std::sqrt(static_cast<double>(std::max(rows, cols))));
   const float decay = static_cast<float>(1 - rate * recipe.weight_decay);
-  compute_.pool->parallel_for(count, [&](int i, int) {
-    float* p = &parameters[group.offsets[static_cast<std::size_t>(i)]];
-    const float* u = &updates_[static_cast<std::size_t>(i) * elements];
-    for (std::size_t row = 0; row < rows; ++row)
-      for (std::size_t col = 0; col < cols; ++col) {
-        const std::size_t at = row * cols + col;
-        p[at] = p[at] * decay - scale * u[tall ? col * rows + row : at];
-      }
-  });
+  float* const p = &parameters[matrix.offset];
+  each([&](std::size_t i, std::size_t place) { p[i] = p[i] * decay - scale * u[place]; });
 }
 
 }  // namespace hadal

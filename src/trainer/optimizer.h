@@ -50,21 +50,24 @@ class Optimizer {
     std::size_t begin, count, second;
     bool adamw, decay;
   };
-  struct Group {  // matrices of one shape, for Muon
+  struct Matrix {  // for Muon
+    std::size_t offset;
     int rows, cols;
-    std::vector<std::size_t> offsets;
+  };
+  struct MuonWorker {  // a thread's
+    NewtonSchulz newton_schulz;
+    std::vector<float> update;  // of the matrix it is at
   };
   void adamw(const OptimizerRecipe& recipe, double factor, float clip, std::span<float> parameters,
              std::span<float> gradients);
-  void muon(const Group& group, const OptimizerRecipe& recipe, double factor, float clip, std::span<float> parameters,
-            std::span<float> gradients);
+  void muon(const Matrix& matrix, const OptimizerRecipe& recipe, double factor, float clip, MuonWorker& worker,
+            std::span<float> parameters, std::span<float> gradients);
 
   Compute compute_;
   std::vector<Chunk> chunks_;
-  std::vector<Group> groups_;
-  std::vector<double> sums_;  // a chunk each
-  NewtonSchulz newton_schulz_;
-  std::vector<float> updates_;  // [matrices of a group, rows, cols]
+  std::vector<Matrix> matrices_;  // the largest first, those of a shape one after another
+  std::vector<double> sums_;      // a chunk each
+  std::vector<MuonWorker> muon_workers_;
   OptimizerState state_;
 };
 
