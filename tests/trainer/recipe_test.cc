@@ -214,7 +214,7 @@ TEST(Recipe, TheRecipesOfTheRepositoryAreRight) {
     ASSERT_TRUE(recipe.ok()) << recipe.error().message;
     ++found;
   }
-  EXPECT_EQ(found, 16);  // abyss, abyss-rl, zero-base, zero, r1, rl-over-sft, ten of moe-vs-dense
+  EXPECT_EQ(found, 19);  // abyss, abyss-rl, zero-base, zero, r1, rl-over-sft, thirteen of moe-vs-dense
 }
 
 TEST(Recipe, AFileThatIsNotThereIsNamed) {
