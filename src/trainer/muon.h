@@ -4,7 +4,8 @@
 // 3.4445, -4.7750, 2.0315). The products run on the kernels' matmul, with bf16 on the right when the Compute is fast:
 // the iteration only aims at [0.7, 1.2], which its rounding does not disturb. All iterations of a matrix are one
 // thread's, so that they find it in that core's cache.
-// Threads: each has a NewtonSchulz of its own, whose workspace is kept while matrices have the same shape.
+// Threads: each has a NewtonSchulz of its own, whose workspace is kept while matrices have the same shape. With more
+// threads than matrices some rest.
 #pragma once
 
 #include <span>

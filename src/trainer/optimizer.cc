@@ -8,7 +8,7 @@
 namespace hadal {
 namespace {
 
-constexpr std::size_t kSquare = 16;
+constexpr std::size_t kSquare = 16;              // floats of a cache line
 constexpr std::size_t kChunkElements = 1 << 15;  // 128 KiB: one core's cache holds the four arrays of a chunk
 
 struct AdamwStep {
