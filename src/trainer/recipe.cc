@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <set>
 
 #include "base/file.h"
@@ -170,6 +171,9 @@ Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subj
   const int kind = table.choice("kind", 0, {std::begin(kKinds), std::end(kKinds)});
   stage.kind = static_cast<StageKind>(kind);
   stage.name = table.text("name", std::string(kKinds[kind]));
+  const auto outside = [](unsigned char c) { return !std::isalnum(c) && c != ' ' && c != '-' && c != '_' && c < 0x80; };
+  if (stage.name.empty() || std::any_of(stage.name.begin(), stage.name.end(), outside))  // it names files
+    table.fail("name", "letters, digits, blanks, - and _");
   if (stage.samples())
     stage.grpo = parse_sampling(table, stage.kind), stage.train_on = TrainOn::answers;
   else
@@ -273,6 +277,23 @@ Status parse_run(RecipeTable& table, const std::filesystem::path& folder, Recipe
   return Done{};
 }
 
+// Of `stages` those that `names` has, in their own order; no name: all.
+Status keep_named(const std::vector<std::string>& names, const std::string& subject, std::vector<StageRecipe>& stages) {
+  for (const std::string& name : names) {
+    if (std::any_of(stages.begin(), stages.end(), [&](const StageRecipe& stage) { return stage.name == name; }))
+      continue;
+    std::vector<std::string> known;
+    for (const StageRecipe& stage : stages) known.push_back(stage.name);
+    return Error{ErrorKind::invalid, fmt::format("{}: only_stages: expected names of stages ({}), found \"{}\"",
+                                                 subject, fmt::join(known, ", "), name)};
+  }
+  if (!names.empty())
+    std::erase_if(stages, [&](const StageRecipe& stage) {
+      return std::find(names.begin(), names.end(), stage.name) == names.end();
+    });
+  return Done{};
+}
+
 constexpr std::size_t kMaxRecipeBytes = 1 << 20;
 
 Result<toml::table> parse_toml(std::string_view text, const std::string& subject) {
@@ -335,6 +356,7 @@ Result<Recipe> parse_recipe(std::string_view text, const std::filesystem::path& 
   const auto sources = table.tables("source");
   const auto stages = table.tables("stage");
   const toml::table* stage_defaults = table.table("stage_defaults");
+  const std::vector<std::string> only_stages = table.texts("only_stages");
   HADAL_RETURN_IF_ERROR(table.finish());
   HADAL_RETURN_IF_ERROR(parse_tokenizer(tokenizer, subject + ": tokenizer", folder, recipe));
   if (model == nullptr) return Error{ErrorKind::invalid, subject + ": model: expected a table, found nothing"};
@@ -343,9 +365,16 @@ Result<Recipe> parse_recipe(std::string_view text, const std::filesystem::path& 
   for (const toml::table* toml : stages) {
     HADAL_ASSIGN(StageRecipe stage, parse_stage(*toml, fmt::format("{}: stage[{}]", subject, recipe.stages.size()),
                                                 stage_defaults, recipe.sources));
+    for (const StageRecipe& other : recipe.stages)
+      if (other.name == stage.name && other.kind == StageKind::rejection && stage.kind == StageKind::rejection)
+        return Error{ErrorKind::invalid,
+                     fmt::format("{}: stage: expected different names of stages of rejection sampling, "
+                                 "found \"{}\" twice",
+                                 subject, stage.name)};
     recipe.stages.push_back(std::move(stage));
   }
   if (recipe.stages.empty()) return Error{ErrorKind::invalid, subject + ": expected a [[stage]], found none"};
+  HADAL_RETURN_IF_ERROR(keep_named(only_stages, subject, recipe.stages));
   // The tokenizer has the last word on sizes; this finds the wrong keys and values before anything is opened.
   HADAL_RETURN_IF_ERROR(recipe_model_config(
       recipe, {recipe.tokenizer_vocab_size > 0 ? recipe.tokenizer_vocab_size : 1 << 20, TokenId{0}, TokenId{1}}));

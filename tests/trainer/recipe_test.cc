@@ -1,6 +1,7 @@
 // Recipes: what is right is read, what is wrong is one line with file, key, expected and found.
 #include "trainer/recipe.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <fstream>
 
@@ -197,6 +198,43 @@ TEST(Recipe, WhatIsNotSaidComesFromTheIncludedRecipe) {
     ASSERT_FALSE(wrong.ok()) << text;
     EXPECT_NE(wrong.error().message.find(said), std::string::npos) << wrong.error().message;
   }
+}
+
+TEST(Recipe, NamesOfStagesNameFiles) {
+  for (const char* name : {"a/b", "..", "a\\b"}) {
+    const auto recipe = parse_recipe(kTiny + fmt::format("name = '{}'\n", name), "tiny.toml");
+    ASSERT_FALSE(recipe.ok()) << name;
+    EXPECT_NE(recipe.error().message.find("stage[0]: name: expected letters, digits, blanks, - and _"),
+              std::string::npos)
+        << recipe.error().message;
+  }
+  EXPECT_TRUE(parse_recipe(kTiny + std::string("name = 'freer stories-2_\u00e9'\n"), "tiny.toml").ok());
+  const std::string path = std::string(HADAL_SOURCE_DIR) + "/recipes/";
+  const std::string rejection = "[[stage]]\nkind = 'rejection'\nsteps = 1\nname = 'kept'\nmixture = { gcd = 1 }\n";
+  const auto twice = parse_recipe("include = 'r1.toml'\n" + rejection + rejection, path + "own.toml");
+  ASSERT_FALSE(twice.ok());
+  EXPECT_NE(twice.error().message.find("found \"kept\" twice"), std::string::npos) << twice.error().message;
+}
+
+TEST(Recipe, OnlyTheStagesThatAreNamedAreKept) {
+  const std::string path = std::string(HADAL_SOURCE_DIR) + "/recipes/";
+  const auto all = read_recipe(path + "r1.toml"), some = read_recipe(path + "rl-over-sft.toml");
+  ASSERT_TRUE(all.ok()) << all.error().message;
+  ASSERT_TRUE(some.ok()) << some.error().message;
+  ASSERT_EQ(all->stages.size(), 4u);
+  ASSERT_EQ(some->stages.size(), 2u);
+  EXPECT_EQ(some->stages[0].name, "sft");
+  EXPECT_EQ(some->stages[0].tokens, all->stages[2].tokens);
+  EXPECT_EQ(some->stages[1].name, "rl");
+  // In the recipe's order, whatever the list's.
+  const auto turned = parse_recipe("include = \"r1.toml\"\nonly_stages = [\"rl\", \"zero\"]", path + "own.toml");
+  ASSERT_TRUE(turned.ok()) << turned.error().message;
+  ASSERT_EQ(turned->stages.size(), 2u);
+  EXPECT_EQ(turned->stages[0].name, "zero");
+  const auto unknown = parse_recipe("include = \"r1.toml\"\nonly_stages = \"reward\"", path + "own.toml");
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().message,
+            "own.toml: only_stages: expected names of stages (zero, cold-start, sft, rl), found \"reward\"");
 }
 
 TEST(Recipe, TheBuiltInModelsRecipeIsRight) {
