@@ -16,6 +16,11 @@ struct RouteShape {
   int moe_layers = 0, chosen = 0;
   int per_token() const { return moe_layers * chosen; }
 };
+inline RouteShape route_shape_of(const ModelConfig& config) {
+  RouteShape shape{0, config.num_experts_per_tok};
+  for (int layer = 0; layer < config.num_hidden_layers; ++layer) shape.moe_layers += config.is_moe_layer(layer);
+  return shape;
+}
 
 class ForwardModel {
  public:
@@ -35,12 +40,7 @@ class TransformerModel final : public ForwardModel {
   explicit TransformerModel(Transformer& transformer) : transformer_(transformer) {}
   LatentLayout latent_layout() const override { return transformer_.latent_layout(); }
   int vocab_size() const override { return transformer_.config().vocab_size; }
-  RouteShape route_shape() const override {
-    const ModelConfig& config = transformer_.config();
-    RouteShape shape{0, config.num_experts_per_tok};
-    for (int layer = 0; layer < config.num_hidden_layers; ++layer) shape.moe_layers += config.is_moe_layer(layer);
-    return shape;
-  }
+  RouteShape route_shape() const override { return route_shape_of(transformer_.config()); }
   const Compute& compute() const override { return transformer_.compute(); }
   void reserve(int max_rows, int max_logit_rows) override { transformer_.reserve(max_rows, max_logit_rows); }
   void forward(const ForwardBatch& batch, const LatentStore& store, std::span<float> logits,

@@ -16,6 +16,7 @@
 #include "trainer/tasks/copy_drills.h"
 #include "trainer/tasks/drills.h"
 #include "trainer/tasks/generators.h"
+#include "trainer/tasks/judge.h"
 #include "trainer/tasks/line_reader.h"
 #include "trainer/tasks/notebook.h"
 #include "trainer/tasks/story_templates.h"
@@ -70,6 +71,8 @@ class TaskSource final : public QuestionSource {
       for (;;) {
         HADAL_ASSIGN(const std::optional<TaskItem> item, reader.next());
         if (!item) break;
+        HADAL_RETURN_IF_ERROR(check_judged(item->task, item->answer, item->meta,
+                                           fmt::format("{}:{}", path.filename().string(), reader.line_number())));
         source->lines_ += reader.line();
         source->begins_.push_back(source->lines_.size());
       }
@@ -86,6 +89,7 @@ class TaskSource final : public QuestionSource {
     const std::uint64_t i = permuted(Rng(seed_, round).next_u64(), size(), n % size());
     const std::string_view line = std::string_view(lines_).substr(begins_[i], begins_[i + 1] - begins_[i]);
     HADAL_ASSIGN(TaskItem item, parse_task_item(line, name_));
+    if (!judge_rule(item.task)) return std::optional<TaskItem>();
     return unless_held_out(std::move(item), *held_out_);
   }
 

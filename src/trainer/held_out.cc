@@ -1,5 +1,7 @@
 #include "trainer/held_out.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 #include <utility>
@@ -7,6 +9,7 @@
 #include "base/file.h"
 #include "text/utf8.h"
 #include "trainer/batch_stream.h"
+#include "trainer/tasks/judge.h"
 
 namespace hadal {
 namespace {
@@ -63,6 +66,10 @@ Result<HeldOut> HeldOut::open(std::span<const std::filesystem::path> files, int 
     Batches batches;
     if (is_task_file(path)) {
       HADAL_ASSIGN(std::vector<TaskItem> questions, read_task_file(path.string(), static_cast<std::size_t>(items)));
+      for (const TaskItem& item : questions)
+        HADAL_RETURN_IF_ERROR(
+            check_judged(item.task, item.answer, item.meta,
+                         fmt::format("{}: \"{}\"", path.filename().string(), item.question.substr(0, 80))));
       HADAL_ASSIGN(batches, answers_of(questions, max_tokens, encoder));
       held_out.files_.push_back({held_out_name(path), std::move(questions)});
     } else {

@@ -38,4 +38,15 @@ double max_over_mean_load(std::span<const std::int64_t> expert_load, int n_route
   return worst;
 }
 
+void RecentLoad::add(std::span<const std::int64_t> expert_load) {
+  if (expert_load.empty()) return;
+  HADAL_CHECK(steps_.empty() || expert_load.size() == sum_.size());
+  sum_.resize(expert_load.size());
+  steps_.emplace_back(expert_load.begin(), expert_load.end());
+  for (std::size_t i = 0; i < sum_.size(); ++i) sum_[i] += expert_load[i];
+  if (steps_.size() <= kSteps) return;
+  for (std::size_t i = 0; i < sum_.size(); ++i) sum_[i] -= steps_.front()[i];
+  steps_.pop_front();
+}
+
 }  // namespace hadal

@@ -39,7 +39,11 @@ std::string line_of(const StepMetrics& m) {
                               {"tokens", m.tokens},     {"balance_loss", m.balance_loss},
                               {"mtp_loss", m.mtp_loss}, {"learning_rate", m.learning_rate},
                               {"seconds", m.seconds},   {"tokens_per_second", m.tokens_per_second},
-                              {"gflops", m.gflops},     {"max_load", m.max_load}};
+                              {"gflops", m.gflops}};
+  if (m.max_load > 0) {
+    json["max_load"] = m.max_load;
+    json["recent_max_load"] = m.recent_max_load;
+  }
   if (m.has_loss()) {
     json["loss"] = m.loss;
     json["gradient_norm"] = m.gradient_norm;
@@ -64,6 +68,7 @@ StepMetrics metrics_of(const Json& json) {
   m.tokens_per_second = json.value("tokens_per_second", 0.0);
   m.gflops = json.value("gflops", 0.0);
   m.max_load = json.value("max_load", 0.0);
+  m.recent_max_load = json.value("recent_max_load", 0.0);
   m.held_out = json.value("held_out", std::map<std::string, double>());
   if (const auto found = json.find("reinforcement"); found != json.end())
     each_number(m.reinforcement.emplace(),

@@ -37,7 +37,8 @@ struct StepMetrics {
   double loss = 0, balance_loss = 0, mtp_loss = 0, gradient_norm = 0, learning_rate = 0;
   double seconds = 0;  // of training up to here, over all resumptions
   double tokens_per_second = 0, gflops = 0;
-  double max_load = 0;                          // the worst layer's largest over its mean
+  double max_load = 0,
+         recent_max_load = 0;  // the worst layer's largest over its mean: of this step, of RecentLoad; 0: none
   std::map<std::string, double> held_out = {};  // mean loss by file, on steps where it was measured
   std::optional<ReinforcementMetrics> reinforcement = std::nullopt;
 

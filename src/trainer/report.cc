@@ -192,7 +192,10 @@ std::string report_html(const Recipe& recipe, const ModelConfig& config, const s
       {"loss a token, over tokens", [](const StepMetrics& m) { return m.has_loss() ? m.loss : NAN; }},
       {"learning rate", [](const StepMetrics& m) { return m.learning_rate; }},
       {"gradient norm", [](const StepMetrics& m) { return m.has_loss() ? m.gradient_norm : NAN; }},
-      {"largest over mean expert load, worst layer", [](const StepMetrics& m) { return m.max_load; }},
+      {"largest over mean expert load, worst layer",
+       [](const StepMetrics& m) { return m.max_load > 0 ? m.max_load : NAN; }},
+      {"the same of the last 50 steps together",
+       [](const StepMetrics& m) { return m.recent_max_load > 0 ? m.recent_max_load : NAN; }},
       {"tokens a second", [](const StepMetrics& m) { return m.tokens_per_second; }},
       {"GFLOP/s", [](const StepMetrics& m) { return m.gflops; }}};
   for (const auto& [title, value] : curves)

@@ -34,11 +34,16 @@ Result<TokenizerFiles> train_tokenizer(const Recipe& recipe, std::span<const std
   options.vocab_size = recipe.tokenizer_vocab_size;
   options.chat_template = kDeepSeekR1Template;
   HADAL_ASSIGN(BpeTrainer trainer, BpeTrainer::create(std::move(options)));
+  const StageRecipe& stage = recipe.stages.front();
+  const auto share = [&](std::size_t i) {
+    return sources[i] ? std::max(stage.weights[i], stage.weights_at_end[i]) : 0;
+  };
+  double shares = 0;
+  for (std::size_t i = 0; i < sources.size(); ++i) shares += share(i);
   for (std::size_t i = 0; i < sources.size(); ++i) {
     if (!sources[i]) continue;
-    const StageRecipe& stage = recipe.stages.front();
-    const double share = std::max(stage.weights[i], stage.weights_at_end[i]);
-    const auto wanted = static_cast<std::size_t>(share * static_cast<double>(recipe.tokenizer_sample_bytes));
+    const auto wanted =
+        static_cast<std::size_t>(share(i) / shares * static_cast<double>(recipe.tokenizer_sample_bytes));
     std::size_t bytes = 0;
     const std::uint64_t size = sources[i]->size();
     int passed_over = 0;
@@ -81,6 +86,21 @@ Result<Tokenizer> make_tokenizer(const TokenizerFiles& files) {
   HADAL_ASSIGN(Tokenizer tokenizer, Tokenizer::from_json(files.tokenizer_json, "tokenizer.json"));
   HADAL_RETURN_IF_ERROR(tokenizer.apply_config(files.tokenizer_config_json, "tokenizer_config.json"));
   return tokenizer;
+}
+
+Status check_tokens_of(const std::filesystem::path& model, const Tokenizer& tokenizer, std::string_view subject) {
+  std::error_code none;
+  if (!std::filesystem::exists(model / "tokenizer.json", none)) return Done{};
+  HADAL_ASSIGN(const TokenizerFiles files, read_tokenizer_files(model));
+  HADAL_ASSIGN(const Tokenizer its, make_tokenizer(files));
+  int id = 0;
+  const int both = std::min(tokenizer.vocab_size(), its.vocab_size());
+  while (id < both && tokenizer.token_bytes(TokenId{id}) == its.token_bytes(TokenId{id})) ++id;
+  if (id == tokenizer.vocab_size() && id == its.vocab_size()) return Done{};
+  return Error{ErrorKind::invalid,
+               fmt::format("{}: tokenizer: expected the one in {}, which start names, found another from "
+                           "token {} on",
+                           subject, model.string(), id)};
 }
 
 }  // namespace hadal

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "base/result.h"
 #include "text/tokenizer.h"
@@ -19,5 +20,9 @@ Result<TokenizerFiles> train_tokenizer(const Recipe& recipe, std::span<const std
 Result<TokenizerFiles> read_tokenizer_files(const std::filesystem::path& directory);
 Status write_tokenizer_files(const std::filesystem::path& directory, const TokenizerFiles& files);
 Result<Tokenizer> make_tokenizer(const TokenizerFiles& files);
+
+// An error unless every id is the same text to `tokenizer` as to the one of `model`, whose rows are those tokens'; a
+// model without a tokenizer.json (a .gguf file) is not checked.
+Status check_tokens_of(const std::filesystem::path& model, const Tokenizer& tokenizer, std::string_view subject);
 
 }  // namespace hadal

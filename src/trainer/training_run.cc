@@ -172,13 +172,14 @@ class TrainingRun {
       HADAL_ASSIGN(LoadedState state,
                    read_training_state(checkpoints.back(), static_cast<std::int64_t>(model_->parameters().size()),
                                        fingerprint_));
-      HADAL_RETURN_IF_ERROR(check_counters(state.counters, checkpoints.back()));
+      HADAL_RETURN_IF_ERROR(find_place(recipe_, checkpoints.back(), state.counters));
       std::copy(state.parameters.begin(), state.parameters.end(), model_->parameters().begin());
       counters_ = std::move(state.counters);
       restored_ = std::make_unique<OptimizerState>(std::move(state.optimizer));
       reference_ = std::move(state.reference);
       say(fmt::format("resumed at step {} from {}", counters_.step, checkpoints.back().string()));
     } else if (!recipe_.start.empty()) {
+      HADAL_RETURN_IF_ERROR(check_tokens_of(recipe_.start, encoder_->tokenizer(), recipe_.file.filename().string()));
       HADAL_RETURN_IF_ERROR(load_parameters(recipe_.start, *model_));
       say(fmt::format("begins with the weights of {}", recipe_.start.string()));
     } else {
@@ -186,16 +187,6 @@ class TrainingRun {
     }
     model_->parameters_changed();
     return Done{};
-  }
-
-  // Sources may be added behind those that a checkpoint knows, none taken away.
-  Status check_counters(const RunCounters& c, const std::filesystem::path& checkpoint) const {
-    const std::size_t known = std::max(c.batches.drawn.size(), c.curriculum.drawn.size());
-    if (known <= recipe_.sources.size() && c.kept.drawn.size() <= 1 && c.stage >= 0) return Done{};
-    return Error{
-        ErrorKind::invalid,
-        fmt::format("{}: expected a run of at most {} sources, as the recipe has, found {} of them at stage {}",
-                    checkpoint.string(), recipe_.sources.size(), known, c.stage)};
   }
 
   std::filesystem::path answers_folder() const { return recipe_.work / "answers"; }
@@ -248,6 +239,7 @@ class TrainingRun {
   }
 
   Status run_stage(const StageRecipe& stage) {
+    counters_.stage_name = stage.name;
     const bool mtp_learns = stage.kind != StageKind::grpo && stage.mtp_weight > 0;
     Optimizer optimizer(compute_, model_->slots(), stage.optimizer.kind,
                         mtp_learns ? std::numeric_limits<int>::max() : model_->config().num_hidden_layers);
@@ -293,10 +285,10 @@ class TrainingRun {
     if (stage.average_start > 0 && !reference_.empty()) average_with_reference(stage.average_start);
     restored_ = std::make_unique<OptimizerState>(optimizer.state());
     HADAL_RETURN_IF_ERROR(save(*restored_, reference_of(reinforcement)));
-    if (stream && counters_.batches.passed_over > 0)
+    if (stream && stream->state().passed_over > 0)
       say(fmt::format(
           "stage {}: {} items passed over so far: held out, longer than sequence_tokens, or of unknown steps",
-          stage.name, counters_.batches.passed_over));
+          stage.name, stream->state().passed_over));
     if (!reinforcement) return Done{};
     const Status measured = log_answers(stage, *reinforcement);
     return !measured.ok() && measured.error().kind == ErrorKind::cancelled ? stopped() : measured;
@@ -323,6 +315,7 @@ class TrainingRun {
   Status train_step(const StageRecipe& stage, Optimizer& optimizer, BatchStream& stream, Stopwatch& watch,
                     Progress& progress) {
     const double share = share_done(stage, counters_);
+    const Stopwatch of_step;
     HADAL_ASSIGN(const TrainingBatch batch, stream.next(share));
     const StepResult result = model_->forward_backward(
         batch, {.sequence_balance_alpha = stage.sequence_balance_alpha, .mtp_weight = stage.mtp_weight});
@@ -341,11 +334,18 @@ class TrainingRun {
                   .mtp_loss = result.mtp_loss,
                   .gradient_norm = norm,
                   .learning_rate = factor * stage.optimizer.learning_rate};
-    m.max_load = max_over_mean_load(result.expert_load, model_->config().n_routed_experts);
+    measure_load(result.expert_load, m);
+    const double rows = static_cast<double>(batch.tokens.size());
     count_step(static_cast<std::int64_t>(batch.tokens.size()), m);
+    measure_rate(rows, rows * training_flops_per_token(model_->config(), mean_context_of(batch)), of_step, m);
     if (recipe_.eval_every > 0 && counters_.step % recipe_.eval_every == 0) m.held_out = held_out_.losses(*model_);
-    return record_step(stage, static_cast<std::int64_t>(batch.tokens.size()), mean_context_of(batch), m, watch,
-                       progress);
+    return record_step(stage, m, watch, progress);
+  }
+
+  void measure_load(std::span<const std::int64_t> expert_load, StepMetrics& m) {
+    recent_load_.add(expert_load);
+    m.max_load = max_over_mean_load(expert_load, model_->config().n_routed_experts);
+    m.recent_max_load = max_over_mean_load(recent_load_.sum(), model_->config().n_routed_experts);
   }
 
   void count_step(std::int64_t tokens, StepMetrics& m) {
@@ -355,15 +355,19 @@ class TrainingRun {
     counters_.stage_tokens += tokens;
   }
 
-  Status record_step(const StageRecipe& stage, std::int64_t tokens, double mean_context, StepMetrics& m,
-                     Stopwatch& watch, Progress& progress) {
+  static void measure_rate(double tokens, double operations, const Stopwatch& of_step, StepMetrics& m) {
+    const double seconds = of_step.elapsed().count();
+    m.tokens_per_second = tokens / seconds;
+    m.gflops = operations / seconds * 1e-9;
+  }
+
+  // `watch`: since the last step was recorded, with its checkpoint and this one's measurements.
+  Status record_step(const StageRecipe& stage, StepMetrics& m, Stopwatch& watch, Progress& progress) {
     const double seconds = watch.elapsed().count();
     watch.restart();
     counters_.stage_seconds += seconds;
     counters_.seconds += seconds;
     m.seconds = counters_.seconds;
-    m.tokens_per_second = static_cast<double>(tokens) / seconds;
-    m.gflops = m.tokens_per_second * training_flops_per_token(model_->config(), mean_context) * 1e-9;
     HADAL_RETURN_IF_ERROR(log_->append(m));
     show(stage, m, progress);
     return Done{};
@@ -385,7 +389,7 @@ class TrainingRun {
   // The answers that a stage of rejection sampling is fine-tuned on: a file of conversations, made once: a checkpoint
   // follows.
   Status open_kept(const StageRecipe& stage, const Optimizer& optimizer) {
-    const std::filesystem::path file = recipe_.work / (stage.name + ".jsonl");
+    const std::filesystem::path file = recipe_.work / "kept" / (stage.name + ".jsonl");
     std::error_code none;
     if (counters_.kept.drawn.empty() || !std::filesystem::exists(file, none)) {
       const Stopwatch watch;
@@ -436,6 +440,7 @@ class TrainingRun {
       HADAL_ASSIGN(accuracy, measure(reinforcement));
     }
     CurriculumState curriculum = counters_.curriculum;
+    const Stopwatch of_step;
     HADAL_ASSIGN(ReinforcementStep step,
                  reinforcement.step(counters_.stage_steps, optimizer, factor, curriculum, check));
     counters_.curriculum = std::move(curriculum);
@@ -444,10 +449,15 @@ class TrainingRun {
                   .gradient_norm = step.gradient_norm,
                   .learning_rate = factor * stage.optimizer.learning_rate,
                   .reinforcement = std::move(step.metrics)};
-    m.max_load = max_over_mean_load(step.expert_load, model_->config().n_routed_experts);
+    measure_load(step.expert_load, m);
     m.reinforcement->held_out_accuracy = std::move(accuracy);
     count_step(step.tokens, m);
-    return record_step(stage, step.tokens, m.reinforcement->answer_tokens, m, watch, progress);
+    const ReinforcementMetrics& r = *m.reinforcement;
+    // Drawn tokens take the forward third; prompts that are answered and the reference's pass are not counted.
+    const double learned = static_cast<double>(step.tokens), drawn = r.rollout_tokens_per_second * r.rollout_seconds;
+    measure_rate(learned, (learned + drawn / 3) * training_flops_per_token(model_->config(), r.answer_tokens), of_step,
+                 m);
+    return record_step(stage, m, watch, progress);
   }
 
   Result<std::map<std::string, double>> measure(ReinforcementStage& reinforcement) {
@@ -459,8 +469,9 @@ class TrainingRun {
   Status log_answers(const StageRecipe& stage, ReinforcementStage& reinforcement) {
     if (recipe_.eval_every == 0) return Done{};
     StepMetrics m{.step = counters_.step, .tokens = counters_.tokens, .stage = stage.name};
-    m.seconds = counters_.seconds;
+    const Stopwatch watch;
     HADAL_ASSIGN(m.reinforcement.emplace().held_out_accuracy, measure(reinforcement));
+    m.seconds = counters_.seconds += watch.elapsed().count();
     say(fmt::format("stage {}: {:.1f} % of the held-out questions are answered right", stage.name,
                     100 * mean_of(m.reinforcement->held_out_accuracy)));
     return log_->append(m);
@@ -541,6 +552,7 @@ class TrainingRun {
   std::unique_ptr<OptimizerState> restored_;  // of a checkpoint, or of the stage before
   std::vector<float> reference_;              // of a checkpoint; parameters at the beginning of a stage that averages
   std::unique_ptr<MetricsLog> log_;
+  RecentLoad recent_load_;
   double smooth_loss_ = 0, held_out_loss_ = 0;
 };
 

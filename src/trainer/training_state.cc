@@ -20,6 +20,7 @@ constexpr std::string_view kStateFile = "training_state.safetensors";
 
 Json json_of(const RunCounters& c) {
   return {{"stage", c.stage},
+          {"stage_name", c.stage_name},
           {"step", c.step},
           {"stage_steps", c.stage_steps},
           {"stage_tokens", c.stage_tokens},
@@ -32,6 +33,7 @@ Json json_of(const RunCounters& c) {
           {"progress", c.batches.progress},
           {"kept_drawn", c.kept.drawn},
           {"kept_unpaid_tokens", c.kept.unpaid_tokens},
+          {"kept_passed_over", c.kept.passed_over},
           {"kept_progress", c.kept.progress},
           {"asked", c.curriculum.drawn},
           {"judged", c.curriculum.judged},
@@ -45,6 +47,7 @@ Result<RunCounters> counters_of(const Json& json, const std::string& subject) {
   RunCounters c;
   try {
     c.stage = json.at("stage").get<int>();
+    c.stage_name = json.value("stage_name", c.stage_name);
     c.step = json.at("step").get<std::int64_t>();
     c.stage_steps = json.at("stage_steps").get<std::int64_t>();
     c.stage_tokens = json.at("stage_tokens").get<std::int64_t>();
@@ -57,6 +60,7 @@ Result<RunCounters> counters_of(const Json& json, const std::string& subject) {
     c.batches.progress = json.at("progress").get<double>();
     c.kept.drawn = json.value("kept_drawn", c.kept.drawn);
     c.kept.unpaid_tokens = json.value("kept_unpaid_tokens", c.kept.unpaid_tokens);
+    c.kept.passed_over = json.value("kept_passed_over", c.kept.passed_over);
     c.kept.progress = json.value("kept_progress", c.kept.progress);
     c.curriculum.drawn = json.value("asked", c.curriculum.drawn);
     c.curriculum.judged = json.value("judged", c.curriculum.judged);
@@ -188,6 +192,25 @@ Result<LoadedState> read_training_state(const std::filesystem::path& directory, 
 
 std::filesystem::path checkpoint_path(const std::filesystem::path& work, std::int64_t step) {
   return work / "checkpoints" / fmt::format("step-{:09}", step);
+}
+
+Status find_place(const Recipe& recipe, const std::filesystem::path& checkpoint, RunCounters& c) {
+  const std::size_t known = std::max(c.batches.drawn.size(), c.curriculum.drawn.size());
+  if (known > recipe.sources.size() || c.kept.drawn.size() > 1)
+    return Error{ErrorKind::invalid,
+                 fmt::format("{}: expected a run of at most {} sources, as the recipe has, found {} of them",
+                             checkpoint.string(), recipe.sources.size(), known)};
+  // Checkpoints of before December 2026 know the stage's index alone.
+  const auto is_it = [&](const StageRecipe& stage) { return c.stage_name.empty() || stage.name == c.stage_name; };
+  const bool is_there = c.stage >= 0 && c.stage < static_cast<int>(recipe.stages.size());
+  if (is_there && is_it(recipe.stages[static_cast<std::size_t>(c.stage)])) return Done{};
+  const auto found =
+      c.stage_name.empty() ? recipe.stages.end() : std::find_if(recipe.stages.begin(), recipe.stages.end(), is_it);
+  if (found == recipe.stages.end())
+    return Error{ErrorKind::invalid, fmt::format("{}: expected a stage of the recipe under way, found stage {} \"{}\"",
+                                                 checkpoint.string(), c.stage, c.stage_name)};
+  c.stage = static_cast<int>(found - recipe.stages.begin());
+  return Done{};
 }
 
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& work) {

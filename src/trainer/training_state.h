@@ -16,14 +16,16 @@
 #include "base/result.h"
 #include "trainer/batch_stream.h"
 #include "trainer/optimizer.h"
+#include "trainer/recipe.h"
 #include "trainer/reinforcement/question_pool.h"
 #include "trainer/training_model.h"
 
 namespace hadal {
 
 struct RunCounters {
-  int stage = 0;          // index of the stage under way
-  std::int64_t step = 0;  // over all stages: steps that are done
+  int stage = 0;           // index of the stage under way
+  std::string stage_name;  // by which it is found again when the recipe's stages have changed
+  std::int64_t step = 0;   // over all stages: steps that are done
   std::int64_t stage_steps = 0, stage_tokens = 0;
   double stage_seconds = 0;  // of training, over all resumptions
   std::int64_t tokens = 0;   // over all stages
@@ -60,6 +62,10 @@ Status write_training_checkpoint(const std::filesystem::path& directory, Trainin
 // Error: not a checkpoint of a run with this fingerprint, or damaged.
 Result<LoadedState> read_training_state(const std::filesystem::path& directory, std::int64_t parameters,
                                         const std::string& fingerprint);
+
+// Where a checkpoint's run stands in the recipe that it goes on with: the stage under way is found by its name,
+// wherever it stands by now. Sources may have been added behind those that the checkpoint knows, none taken away.
+Status find_place(const Recipe& recipe, const std::filesystem::path& checkpoint, RunCounters& counters);
 
 // Whole checkpoints below `<work>/checkpoints`, oldest first.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& work);

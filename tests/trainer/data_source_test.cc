@@ -42,6 +42,26 @@ TEST(TaskSource, GoesThroughItsFilesOnceARound) {
   EXPECT_EQ(std::set<std::string>(orders[0].begin(), orders[0].end()).size(), 20u);
 }
 
+TEST(TaskSource, AnItemThatCannotBeJudgedIsFoundWhenTheFileIsOpened) {
+  TemporaryFolder folder;
+  SourceRecipe recipe;
+  recipe.name = "sums";
+  recipe.paths = {folder.path() / "sums.jsonl"};
+  const std::string sum = R"({"task": "chain_sum", "id": 1, "question": "1 + 1 =", "answer": "2"})";
+  std::ofstream(recipe.paths[0]) << sum << "\n"
+                                 << R"({"task": "chain_sum", "id": 2, "question": "1 + 2 =", "answer": "x"})";
+  const auto broken = open_source(recipe, 3, tiny_data().none);
+  ASSERT_FALSE(broken.ok());
+  EXPECT_NE(broken.error().message.find("sums.jsonl:2: "), std::string::npos) << broken.error().message;
+  // Of a task that nobody judges nothing can be asked.
+  std::ofstream(recipe.paths[0]) << R"({"task": "poetry", "id": 1, "question": "A rhyme?", "answer": "x"})";
+  const auto unknown = open_source(recipe, 3, tiny_data().none);
+  ASSERT_TRUE(unknown.ok()) << unknown.error().message;
+  const auto question = (*unknown)->question(0);
+  ASSERT_TRUE(question.ok()) << question.error().message;
+  EXPECT_FALSE(question->has_value());
+}
+
 TEST(TaskSource, HeldOutQuestionsArePassedOver) {
   SourceRecipe recipe;
   recipe.name = "made";

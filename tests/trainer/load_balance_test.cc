@@ -40,5 +40,16 @@ TEST(LoadBalance, TheWorstLayerIsReported) {
   EXPECT_DOUBLE_EQ(max_over_mean_load({}, 0), 0.0);
 }
 
+TEST(LoadBalance, RecentStepsAreSummedAndOlderOnesForgotten) {
+  RecentLoad recent;
+  EXPECT_TRUE(recent.sum().empty());
+  recent.add(std::vector<std::int64_t>{7, 1});
+  recent.add({});  // nothing learned
+  for (std::size_t i = 1; i < RecentLoad::kSteps; ++i) recent.add(std::vector<std::int64_t>{1, 2});
+  EXPECT_EQ(std::vector<std::int64_t>(recent.sum().begin(), recent.sum().end()), (std::vector<std::int64_t>{56, 99}));
+  recent.add(std::vector<std::int64_t>{0, 3});  // the 7 and 1 go
+  EXPECT_EQ(std::vector<std::int64_t>(recent.sum().begin(), recent.sum().end()), (std::vector<std::int64_t>{49, 101}));
+}
+
 }  // namespace
 }  // namespace hadal

@@ -298,7 +298,7 @@ TEST(Rejection, KeepsRightAnswersAndGoesOnToTheSameBits) {
   TemporaryFolder whole, parts;
   const auto summary = run_training(tiny_rejection(whole.path(), ""), options_of(false, 1));
   ASSERT_TRUE(summary.ok()) << summary.error().message;
-  std::ifstream lines(whole.path() / "work/rejection.jsonl");
+  std::ifstream lines(whole.path() / "work/kept/rejection.jsonl");
   std::set<std::string> seen;
   for (std::string line; std::getline(lines, line);) {
     EXPECT_TRUE(seen.insert(line).second);

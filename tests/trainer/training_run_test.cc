@@ -321,6 +321,23 @@ TEST(TrainingRun, AStartOfAnotherFunctionIsRefused) {
   EXPECT_EQ(refused.error().message, "model: rope_theta: expected 5000.0, as the recipe's model has, found 10000.0");
 }
 
+TEST(TrainingRun, AStartWithOtherTokensIsRefused) {
+  TemporaryFolder folder;
+  ASSERT_TRUE(run_training(tiny(folder.path(), "", "steps = 1\n"), options_of(false)).ok());
+  const std::string start = (folder.path() / "model").string();
+  std::string text = tiny_recipe("start = \"" + start + "\"\n", "steps = 1\n");
+  text.replace(text.find("drills = 1, stories = 3"), 23,
+               "drills = 3, stories = 1");  // what the tokenizer is trained on
+  const auto recipe = parse_recipe(text, folder.path() / "other" / "tiny.toml");
+  ASSERT_TRUE(recipe.ok()) << recipe.error().message;
+  const auto refused = run_training(*recipe, options_of(false));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("tiny.toml: tokenizer: expected the one in " + start +
+                                         ", which start names, found another from token "),
+            std::string::npos)
+      << refused.error().message;
+}
+
 // A GGUF file keeps numbers as float32, where a recipe has 1e-5, and a scaling of rope as a tensor of factors.
 TEST(TrainingRun, AStartMayBeAGgufFileOfTheSameModel) {
   ThreadPool pool(2);

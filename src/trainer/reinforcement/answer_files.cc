@@ -14,6 +14,12 @@ std::string line_of(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+Status write_lines(const std::filesystem::path& file, const std::string& lines) {
+  std::error_code error;  // shows when the file is written
+  std::filesystem::create_directories(file.parent_path(), error);
+  return write_file_atomically(file, lines);
+}
+
 }  // namespace
 
 Status write_kept_answers(const std::filesystem::path& file, std::span<const ReinforcementStage::Kept> kept) {
@@ -22,7 +28,7 @@ Status write_kept_answers(const std::filesystem::path& file, std::span<const Rei
     lines += line_of({{"messages",
                        {{{"role", "user"}, {"content", k.question}},
                         {{"role", "assistant"}, {"content", k.answer}, {"reasoning_content", k.reasoning}}}}});
-  return write_file_atomically(file, lines);
+  return write_lines(file, lines);
 }
 
 Result<std::map<std::string, double>> measure_answers(ReinforcementStage& stage, const HeldOut& held_out,
@@ -48,9 +54,7 @@ Result<std::map<std::string, double>> measure_answers(ReinforcementStage& stage,
                       {"right", a.right}});
   }
   for (auto& [name, count] : right) count /= asked[name];
-  std::error_code error;  // shows when the file is written
-  std::filesystem::create_directories(file.parent_path(), error);
-  HADAL_RETURN_IF_ERROR(write_file_atomically(file, lines));
+  HADAL_RETURN_IF_ERROR(write_lines(file, lines));
   return right;
 }
 

@@ -32,12 +32,6 @@ struct ReinforcementStage::Judged {
 
 namespace {
 
-int count_moe_layers(const ModelConfig& config) {
-  int layers = 0;
-  for (int layer = 0; layer < config.num_hidden_layers; ++layer) layers += config.is_moe_layer(layer);
-  return layers;
-}
-
 // The random numbers of an answer: of its question's number and its place in the group.
 std::uint64_t seed_of(std::uint64_t seed, std::uint64_t question, int answer) {
   return Rng(seed ^ (question * 0x9e3779b97f4a7c15ULL), static_cast<std::uint64_t>(answer)).next_u64();
@@ -64,7 +58,7 @@ ReinforcementStage::ReinforcementStage(ReinforcementSetting setting, AnswerToken
       tokens_(tokens),
       pool_(setting_.sources, setting_.encoder, setting_.weights, setting_.stage.grpo.adaptive,
             setting_.stage.sequence_tokens - 2, setting_.seed),
-      shape_{count_moe_layers(setting_.model.config()), setting_.model.config().num_experts_per_tok} {}
+      shape_(route_shape_of(setting_.model.config())) {}
 
 ReinforcementStage::~ReinforcementStage() = default;
 
@@ -75,6 +69,11 @@ std::span<const float> ReinforcementStage::reference() const {
 void ReinforcementStage::refresh_reference() {
   std::copy(setting_.model.parameters().begin(), setting_.model.parameters().end(), reference_->parameters().begin());
   reference_->parameters_changed();
+}
+
+Result<std::unique_ptr<RolloutEngine>> ReinforcementStage::open_engine() const {
+  return RolloutEngine::create(setting_.model, setting_.compute, setting_.stage.grpo.sequences,
+                               setting_.stage.sequence_tokens);
 }
 
 // One round: `questions` groups of answers, judged.
@@ -127,8 +126,7 @@ Result<std::vector<ReinforcementStage::Group>> ReinforcementStage::ask(Curriculu
                                                                        ReinforcementMetrics& metrics) {
   const GrpoRecipe& grpo = setting_.stage.grpo;
   const Stopwatch watch;
-  HADAL_ASSIGN(const std::unique_ptr<RolloutEngine> engine,
-               RolloutEngine::create(setting_.model, setting_.compute, grpo.sequences, setting_.stage.sequence_tokens));
+  HADAL_ASSIGN(const std::unique_ptr<RolloutEngine> engine, open_engine());
   Judged judged;
   std::vector<Group> kept;
   const auto wanted = static_cast<std::size_t>(grpo.questions);
@@ -217,8 +215,7 @@ Result<std::vector<ReinforcementStage::Kept>> ReinforcementStage::right_answers(
     const std::function<void(int asked, std::size_t kept)>& progress) {
   constexpr int kRound = 32;  // questions whose answers lie in memory at once
   const GrpoRecipe& grpo = setting_.stage.grpo;
-  HADAL_ASSIGN(const std::unique_ptr<RolloutEngine> engine,
-               RolloutEngine::create(setting_.model, setting_.compute, grpo.sequences, setting_.stage.sequence_tokens));
+  HADAL_ASSIGN(const std::unique_ptr<RolloutEngine> engine, open_engine());
   std::vector<Kept> kept;
   std::set<std::pair<std::string, std::string>> seen;  // questions and their reasoning
   CurriculumState state;
@@ -249,8 +246,7 @@ Result<std::vector<ReinforcementStage::Kept>> ReinforcementStage::right_answers(
 
 Result<std::vector<ReinforcementStage::Answered>> ReinforcementStage::answers(std::span<const TaskItem> items) {
   const GrpoRecipe& grpo = setting_.stage.grpo;
-  HADAL_ASSIGN(const std::unique_ptr<RolloutEngine> engine,
-               RolloutEngine::create(setting_.model, setting_.compute, grpo.sequences, setting_.stage.sequence_tokens));
+  HADAL_ASSIGN(const std::unique_ptr<RolloutEngine> engine, open_engine());
   std::vector<std::vector<TokenId>> prompts;
   std::vector<Answered> answered;
   for (std::size_t i = 0; i < items.size(); ++i) {
@@ -265,7 +261,6 @@ Result<std::vector<ReinforcementStage::Answered>> ReinforcementStage::answers(st
   HADAL_ASSIGN(const std::vector<Rollout> rollouts, engine->run(requests, tokens_.end, setting_.cancel));
   for (std::size_t i = 0; i < rollouts.size(); ++i) {
     answered[i].text = read_answer(rollouts[i].drawn(), setting_.encoder.tokenizer(), tokens_);
-    answered[i].tokens = static_cast<int>(rollouts[i].drawn().size());
     const TaskItem& item = items[answered[i].item];
     HADAL_ASSIGN(answered[i].right, judge(item.task, answered[i].text.answer, item.answer, item.meta));
   }

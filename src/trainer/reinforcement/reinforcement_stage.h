@@ -69,7 +69,6 @@ class ReinforcementStage {
     std::size_t item;  // of `items`
     AnswerText text;
     bool right = false;
-    int tokens = 0;
   };
   Result<std::vector<Answered>> answers(std::span<const TaskItem> items);
 
@@ -84,6 +83,7 @@ class ReinforcementStage {
   Result<std::vector<Group>> ask(CurriculumState& state, ReinforcementMetrics& metrics);
   Result<std::vector<Group>> ask_round(std::size_t questions, RolloutEngine& engine, CurriculumState& state,
                                        Judged& judged);
+  Result<std::unique_ptr<RolloutEngine>> open_engine() const;  // on the weights as they are
   void refresh_reference();
 
   ReinforcementSetting setting_;

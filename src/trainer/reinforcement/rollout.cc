@@ -35,7 +35,7 @@ Result<std::unique_ptr<RolloutEngine>> RolloutEngine::create(TrainingModel& mode
   const EngineLimits limits{.max_sequences = sequences,
                             .batch_tokens = 512,
                             .context_tokens = context_tokens,
-                            .pages = sequences * pages_for(context_tokens)};
+                            .pages = sequences * (pages_for(context_tokens) + 1)};  // one is kept free for each
   HADAL_ASSIGN(rollouts->engine_, Engine::create(*rollouts->forward_, limits));
   return rollouts;
 }
@@ -66,7 +66,8 @@ Result<std::vector<Rollout>> RolloutEngine::run(std::span<const RolloutRequest> 
       Rollout& rollout = rollouts[waited_for[output.id]];
       waited_for.erase(output.id);
       if (output.finish == Finish::failed)
-        error = Error{ErrorKind::invalid, "rollout: expected logits that are numbers, found none"};
+        error = Error{ErrorKind::invalid,
+                      "rollout: expected logits that are numbers, found none: the weights have diverged"};
       rollout = rollout_of(*output.sequence);
       rollout.ended = output.finish == Finish::stop;
     }

@@ -1,6 +1,8 @@
 // judge(): which rule a task has, and the rules that read plain numbers and words.
 #include "trainer/tasks/judge.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -333,4 +335,12 @@ Result<bool> judge_first_number(std::string_view given, std::string_view answer)
 }
 
 }  // namespace judging
+Status check_judged(std::string_view task, std::string_view answer, const nlohmann::json& meta,
+                    std::string_view where) {
+  if (!judge_rule(task)) return Done{};
+  const Result<bool> judged = judge(task, answer, answer, meta);
+  if (judged.ok()) return Done{};
+  return Error{judged.error().kind, fmt::format("{}: {}", where, judged.error().message)};
+}
+
 }  // namespace hadal

@@ -38,4 +38,7 @@ std::optional<JudgeRule> judge_rule(std::string_view task);
 // `answer` that its own rule cannot read), never that the answer is wrong.
 Result<bool> judge(std::string_view task, std::string_view given, std::string_view answer, const nlohmann::json& meta);
 
+// Whether judge() can judge answers to an item of a known task; the error begins with `where` ("gcd.jsonl:12").
+Status check_judged(std::string_view task, std::string_view answer, const nlohmann::json& meta, std::string_view where);
+
 }  // namespace hadal
