@@ -135,7 +135,7 @@ Result<std::unique_ptr<Job>> EngineChatModel::make_job(GenerationRequest request
   if (tokens == 0) return Error{ErrorKind::invalid, "prompt: expected some text, found none"};
   if (tokens >= context_tokens())
     return Error{ErrorKind::invalid,
-                 fmt::format("prompt has {} tokens; the context holds {}", tokens, context_tokens())};
+                 fmt::format("{}{} tokens; the context holds {}", kPromptTooLong, tokens, context_tokens())};
   asked.holder = request.holder;
   const SamplingOptions& sampling = request.sampling;
   asked.sampling = {.temperature = sampling.temperature,

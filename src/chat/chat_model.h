@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -111,13 +112,16 @@ struct OpenOptions {
   std::string format{};    // of the chat, by name; empty: recognised
 };
 
+// How submit()'s error of a prompt that the context has no room for begins; no other error does.
+inline constexpr std::string_view kPromptTooLong = "prompt has ";
+
 class ChatModel {
  public:
   // model: a directory, or a built-in name ("abyss").
   static Result<std::unique_ptr<ChatModel>> open(const std::string& model, const OpenOptions& options);
   virtual ~ChatModel() = default;
 
-  // Errors are found before anything is queued: too long a prompt, unknown role, invalid parameters.
+  // Errors are found before anything is queued: too long a prompt (kPromptTooLong), unknown role, invalid parameters.
   virtual Result<SequenceId> submit(GenerationRequest request) = 0;
   // Ends a request soon; its on_done comes with FinishReason::cancelled. Unknown or finished ids are ignored.
   virtual void cancel(SequenceId id) = 0;

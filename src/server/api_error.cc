@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "chat/chat_model.h"
 
 namespace hadal {
 
@@ -31,26 +32,22 @@ std::string field_named_in(const std::string& message) {
 }  // namespace
 
 ApiError from_model_error(const Error& error) {
-  switch (error.kind) {
-    case ErrorKind::invalid:
-    case ErrorKind::unsupported: {
-      // Clients look for this word to shorten a conversation and try again.
-      if (error.message.find("context") != std::string::npos)
-        return {.message = error.message, .param = "messages", .code = "context_length_exceeded"};
-      const std::string field = field_named_in(error.message);
-      // A model that cannot think, or cannot but think; one whose format has no tools.
-      const bool unable = field == "thinking" || field == "tools";
-      return {.message = error.message, .param = field, .code = unable ? "unsupported_value" : "invalid_value"};
-    }
-    case ErrorKind::out_of_memory:
-      return {.status = 503, .message = error.message, .type = "server_error", .code = "out_of_memory"};
-    case ErrorKind::cancelled:
-      return {.status = 503, .message = error.message, .type = "server_error", .code = "cancelled"};
-    case ErrorKind::not_found:
-    case ErrorKind::io:
-      break;
-  }
-  return {.status = 500, .message = error.message, .type = "server_error", .code = "internal_error"};
+  if (error.kind != ErrorKind::invalid && error.kind != ErrorKind::unsupported) return from_generation_error(error);
+  // Clients look for this code to shorten a conversation and try again.
+  if (error.message.starts_with(kPromptTooLong))
+    return {.message = error.message, .param = "messages", .code = "context_length_exceeded"};
+  const std::string field = field_named_in(error.message);
+  // A model that cannot think, or cannot but think; one whose format has no tools.
+  const bool unable = field == "thinking" || field == "tools";
+  return {.message = error.message, .param = field, .code = unable ? "unsupported_value" : "invalid_value"};
+}
+
+ApiError from_generation_error(const Error& error) {
+  ApiError told{.status = 500, .message = error.message, .type = "server_error", .code = "internal_error"};
+  if (error.kind == ErrorKind::out_of_memory) told.code = "out_of_memory";
+  if (error.kind == ErrorKind::cancelled) told.code = "cancelled";
+  if (told.code != "internal_error") told.status = 503;
+  return told;
 }
 
 }  // namespace hadal

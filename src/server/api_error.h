@@ -21,7 +21,11 @@ struct ApiError {
 // {"error": {"message", "type", "param", "code"}}; broken UTF-8 in the message is replaced, never sent.
 std::string error_json(const ApiError& error);
 
-// An error of ChatModel::submit() or of a running generation, as the API has it.
+// An error of ChatModel::submit(), as the API has it.
 ApiError from_model_error(const Error& error);
+
+// An error of a running generation. What can be wrong with a request was found before: whatever this is, it is not the
+// client's.
+ApiError from_generation_error(const Error& error);
 
 }  // namespace hadal

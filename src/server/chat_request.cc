@@ -85,9 +85,9 @@ void read_messages(Fields& fields, std::optional<ApiError>& error, std::vector<C
   if (!messages->is_array()) return fields.fail(wrong_type("messages", "an array of messages", *messages));
   if (messages->empty())
     return fields.fail(wrong_value("messages", "expected at least one message, found an empty array"));
-  into.resize(messages->size());
+  // Grown one by one: 2 bytes of junk must not cost a message's memory.
   for (std::size_t i = 0; i < messages->size() && !error; ++i)
-    read_message((*messages)[i], fmt::format("messages[{}]", i), error, into[i]);
+    read_message((*messages)[i], fmt::format("messages[{}]", i), error, into.emplace_back());
   order_results(into, error);
 }
 

@@ -100,7 +100,7 @@ bool is_answer(const Completion& completion) {
 }
 
 ApiError error_of(const Completion& completion) {
-  if (completion.error) return from_model_error(*completion.error);
+  if (completion.error) return from_generation_error(*completion.error);
   if (completion.finish_reason == FinishReason::cancelled)
     return {.status = 503,
             .message = "the answer was cancelled before its end: the server is shutting down",

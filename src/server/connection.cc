@@ -25,7 +25,7 @@ using boost::system::error_code;
 
 constexpr std::size_t kReadSize = 16 << 10;          // bytes asked for at a time
 constexpr std::size_t kReadAhead = 64 << 10;         // bytes kept of requests that were sent before the answer was out
-constexpr std::size_t kHeaderLimit = 16 << 10;       // bytes of a request's head
+constexpr std::size_t kHeaderLimit = 16 << 10;       // bytes of a request's head, of a chunk's size line, of trailers
 constexpr std::size_t kKernelSendBytes = 128 << 10;  // small, so that a client that stopped reading is seen early
 constexpr std::chrono::milliseconds kLinger{2'000};  // for the client to read an error before the socket is gone
 constexpr std::size_t kLingerBytes = 64u << 20;      // of a refused body that are read and thrown away
@@ -122,9 +122,11 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
     while (!busy_ && !closed_ && input_.size() > 0) {
       if (!parser_) start_parser();
       error_code error;
-      input_.erase(0, parser_->put(asio::buffer(input_), error));
+      const std::size_t taken = parser_->put(asio::buffer(input_), error);
+      input_.erase(0, taken);
       const bool hungry = error == http::error::need_more;
-      if (error && !hungry) return refuse_request(error);
+      if (hungry) error = outgrown_limit(taken);
+      if (error) return refuse_request(error);
       if (parser_->is_done())
         handle();
       else
@@ -135,10 +137,20 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
 
   void start_parser() {
     parser_.emplace();
+    head_bytes_ = 0;
     parser_->eager(true);
     parser_->header_limit(kHeaderLimit);
     parser_->body_limit(context_.options.max_body_bytes);
     request_began_ = Clock::now();
+  }
+
+  // Beast's limits are for a head that comes in one piece and for what is in chunks. It takes a head line by line for
+  // as long as lines come, and waits for the end of a chunk's size line and of trailers however much of them has come.
+  error_code outgrown_limit(std::size_t taken) {
+    if (parser_->is_header_done())
+      return input_.size() > kHeaderLimit ? error_code(http::error::buffer_overflow) : error_code();
+    head_bytes_ += taken;
+    return head_bytes_ + input_.size() > kHeaderLimit ? error_code(http::error::header_limit) : error_code();
   }
 
   // curl asks before it sends a large body. One that is too large was refused already, by its Content-Length.
@@ -161,6 +173,10 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
           {.status = 431,
            .message = "request head: expected at most " + std::to_string(kHeaderLimit) + " bytes, found more",
            .code = "head_too_large"});
+    if (error == http::error::buffer_overflow)
+      return reply_error_and_close({.message = "request body: expected at most " + std::to_string(kHeaderLimit) +
+                                               " bytes of a chunk's size line or of trailers, found more",
+                                    .code = "invalid_http"});
     reply_error_and_close({.message = "request: expected HTTP/1.1, found something else (" + error.message() + ")",
                            .code = "invalid_http"});
   }
@@ -191,13 +207,24 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
                            .content_type = field(http::field::content_type),
                            .if_none_match = field(http::field::if_none_match),
                            .body = request.body()};
-    // Which of them was checked must not be a question (RFC 9112, 3.2).
-    if (request.count(http::field::host) > 1)
-      return reply_error_and_close({.message = "request: expected one Host, found several", .code = "invalid_http"});
+    if (std::string question = ambiguity_of(request); !question.empty())
+      return reply_error_and_close({.message = std::move(question), .code = "invalid_http"});
     route_label_ = Router::route_label(text.target);
     auto decision = context_.router.route(text);
     if (auto* ready = std::get_if<HttpReply>(&decision)) return reply(*ready);
     generate(std::get<ChatRequest>(std::move(decision)));
+  }
+
+  // A proxy in front and this server must read the same request: which Host was checked (RFC 9112, 3.2) and where the
+  // request ends (6.3) must not be a question. Beast refuses a length beside chunks, but takes any other coding for
+  // none.
+  static std::string ambiguity_of(const Parser::value_type& request) {
+    if (request.count(http::field::host) > 1) return "request: expected one Host, found several";
+    const std::size_t codings = request.count(http::field::transfer_encoding);
+    const bool chunked = boost::beast::iequals(request[http::field::transfer_encoding], "chunked");
+    if (codings > 1 || (codings == 1 && !chunked))
+      return "Transfer-Encoding: expected \"chunked\" and no other, found another";
+    return {};
   }
 
   void generate(ChatRequest request) {
@@ -396,6 +423,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   std::array<char, kReadSize> arriving_;
   std::string input_;
   std::optional<Parser> parser_;  // while a request is half read
+  std::size_t head_bytes_ = 0;    // of its head, so far as it was taken in pieces
   std::string unsent_, in_flight_;
 
   // Where it stands. busy_: from a whole request until its answer is out; requests are answered one after the other.

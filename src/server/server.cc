@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "server/connection.h"
+#include "server/file_limit.h"
 
 namespace hadal {
 namespace {
@@ -229,7 +230,12 @@ Status check_can_serve(const ServerOptions& options) {
   return listen(acceptor, endpoints.front(), options);
 }
 
-Status run_server(ChatModel& model, const ServerOptions& options, std::stop_token stop) {
+Status run_server(ChatModel& model, const ServerOptions& asked, std::stop_token stop) {
+  ServerOptions options = asked;
+  options.max_clients = clients_that_fit(asked.max_clients);
+  if (options.max_clients < asked.max_clients)
+    log(LogLevel::warning, fmt::format("server: the limit of open files has room for {} of {} connections",
+                                       options.max_clients, asked.max_clients));
   asio::io_context io;
   HADAL_ASSIGN(const std::vector<tcp::endpoint> endpoints, resolve(io, options));
   HADAL_RETURN_IF_ERROR(check_exposure(endpoints, options));

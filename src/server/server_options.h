@@ -19,7 +19,7 @@ struct ServerOptions {
   std::string host = "127.0.0.1";
   int port = 8080;                      // 0: any free one
   std::vector<std::string> api_keys{};  // none: no key is asked for; then only loopback is served
-  int max_clients = 1024;               // connections; one more is told 503
+  int max_clients = 1024;               // connections, or what the limit of open files allows; one more is told 503
   std::size_t max_body_bytes = 4u << 20;
   std::size_t max_unsent_bytes = 1u << 20;  // a streaming client that lets more pile up is dropped
   int io_threads = 2;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 namespace hadal {
@@ -93,10 +94,52 @@ void read_tool_calls(Fields& message, std::optional<ApiError>& error, ChatMessag
   if (calls == nullptr) return;
   if (!calls->is_array()) return message.fail(wrong_type(message.name("tool_calls"), "an array of calls", *calls));
   if (calls->empty()) return;
-  into.tool_calls.emplace(calls->size());
+  into.tool_calls.emplace();  // it grows with what is well-formed: junk of 2 bytes must not cost a call's memory
   for (std::size_t i = 0; i < calls->size() && !error; ++i)
-    read_call((*calls)[i], fmt::format("{}[{}]", message.name("tool_calls"), i), error, (*into.tool_calls)[i]);
+    read_call((*calls)[i], fmt::format("{}[{}]", message.name("tool_calls"), i), error,
+              into.tool_calls->emplace_back());
 }
+
+namespace {
+
+// Of an id given twice, the first.
+std::map<std::string_view, std::size_t> places_by_id(const std::vector<ToolCall>& calls) {
+  std::map<std::string_view, std::size_t> places;
+  for (std::size_t i = 0; i < calls.size(); ++i) places.emplace(calls[i].id, i);
+  return places;
+}
+
+// messages[caller] calls; its results are all up to `end`.
+void order_round(std::vector<ChatMessage>& messages, std::size_t caller, std::size_t end,
+                 std::optional<ApiError>& error) {
+  const std::vector<ToolCall>& calls = *messages[caller].tool_calls;
+  const auto places = places_by_id(calls);
+  std::vector<std::size_t> result_of(calls.size(), caller);  // a call without a result has its caller's place
+  bool twice = false;
+  for (std::size_t at = caller + 1; at < end; ++at) {
+    const auto place = places.find(messages[at].tool_call_id);
+    if (place == places.end()) {
+      error = wrong_value(fmt::format("messages[{}].tool_call_id", at),
+                          fmt::format("expected the id of a call in messages[{}], found {}", caller,
+                                      json_excerpt(Json(messages[at].tool_call_id))));
+      return;
+    }
+    if (std::exchange(result_of[place->second], at) != caller) twice = true;
+  }
+  const std::size_t results = end - caller - 1;
+  if (twice || results != calls.size()) {
+    error = wrong_value(fmt::format("messages[{}].tool_calls", caller),
+                        fmt::format("expected one message of role tool behind it for each of {} calls, found {}{}",
+                                    calls.size(), results, twice ? ", two of them for one call" : ""));
+    return;
+  }
+  std::vector<ChatMessage> ordered;
+  ordered.reserve(results);
+  for (const std::size_t at : result_of) ordered.push_back(std::move(messages[at]));
+  std::move(ordered.begin(), ordered.end(), messages.begin() + static_cast<std::ptrdiff_t>(caller + 1));
+}
+
+}  // namespace
 
 void order_results(std::vector<ChatMessage>& messages, std::optional<ApiError>& error) {
   for (std::size_t i = 0; i < messages.size() && !error;) {
@@ -110,33 +153,9 @@ void order_results(std::vector<ChatMessage>& messages, std::optional<ApiError>& 
       i = first;
       continue;
     }
-    const std::vector<ToolCall>& calls = *messages[i].tool_calls;
     std::size_t end = first;
     while (end < messages.size() && messages[end].role == "tool") ++end;
-    // The place of a result among the calls; calls.size() for one that answers none.
-    const auto place = [&](const ChatMessage& result) {
-      return std::find_if(calls.begin(), calls.end(), [&](const ToolCall& c) { return c.id == result.tool_call_id; }) -
-             calls.begin();
-    };
-    for (std::size_t at = first; at < end; ++at) {
-      if (place(messages[at]) < static_cast<std::ptrdiff_t>(calls.size())) continue;
-      error = wrong_value(fmt::format("messages[{}].tool_call_id", at),
-                          fmt::format("expected the id of a call in messages[{}], found {}", i,
-                                      json_excerpt(Json(messages[at].tool_call_id))));
-      return;
-    }
-    const auto by_call = [&](const ChatMessage& a, const ChatMessage& b) { return place(a) < place(b); };
-    const auto begin = messages.begin() + static_cast<std::ptrdiff_t>(first);
-    const auto stop = messages.begin() + static_cast<std::ptrdiff_t>(end);
-    std::stable_sort(begin, stop, by_call);
-    const auto twice =
-        std::adjacent_find(begin, stop, [&](const auto& a, const auto& b) { return place(a) == place(b); });
-    if (twice != stop || end - first != calls.size()) {
-      error = wrong_value(fmt::format("messages[{}].tool_calls", i),
-                          fmt::format("expected one message of role tool behind it for each of {} calls, found {}{}",
-                                      calls.size(), end - first, twice != stop ? ", two of them for one call" : ""));
-      return;
-    }
+    order_round(messages, i, end, error);
     i = end;
   }
 }

@@ -183,6 +183,16 @@ TEST(Serve, SaysWhereItListensAndEndsWhenAsked) {
   EXPECT_EQ(process.wait().status, 0);
 }
 
+TEST(Serve, RefusesAModelWhoseChatFormatIsNotKnown) {
+  TempDir folder;
+  testing::copy_model(babbler(), folder / "plain");
+  BpeTrainerOptions no_roles;
+  no_roles.special_tokens = {"<s>", "</s>"};
+  testing::write_tokenizer(folder / "plain", testing::tiny_tokenizer("", no_roles));
+  expect_refused(run_hadal({"serve", (folder / "plain").string(), "--port", "0"}), kWorldWasWrong,
+                 {"plain: chat format not recognised", "deepseek-r1", "--format"});
+}
+
 TEST(Serve, RefusesToServeOthersWithoutAKey) {
   expect_refused(run_hadal({"serve", babbler().string(), "--host", "0.0.0.0", "--port", "0"}), kWorldWasWrong,
                  {"host 0.0.0.0", "expected an API key"});

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -110,6 +111,30 @@ TEST(ChatRequest, ErrorsNameFieldExpectedAndFound) {
   EXPECT_EQ(refused(body_with(R"("n":2)")).message, "n: expected 1, found 2");
   EXPECT_EQ(refused(body_with(R"("temprature":0)")).message,
             "temprature: expected a field of the chat completions API, found an unknown one");
+}
+
+// The most memory that this process has had at once since the last forget_peak().
+std::size_t peak_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return std::stoul(line.substr(6)) << 10;
+  return 0;
+}
+bool forget_peak() {
+  std::ofstream refs("/proc/self/clear_refs");
+  return static_cast<bool>(refs << "5" << std::flush);
+}
+
+// Measured: 0.25 of a message each, the JSON itself; 1.1 when the messages were made before they were looked at.
+TEST(ChatRequest, ArrayOfJunkCostsNoMemoryForMessages) {
+  constexpr std::size_t kJunk = 2'000'000;  // within the 4 MiB of a body
+  std::string body = R"({"messages":[0)";
+  for (std::size_t i = 1; i < kJunk; ++i) body += ",0";
+  body += "]}";
+  if (!forget_peak()) GTEST_SKIP() << "the system does not let the peak of memory be measured";
+  const std::size_t before = peak_bytes();
+  EXPECT_EQ(refused(body).param, "messages[0]");
+  EXPECT_LT(static_cast<double>(peak_bytes() - before), 0.75 * kJunk * sizeof(ChatMessage));
 }
 
 struct Refusal {

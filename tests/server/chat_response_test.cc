@@ -108,12 +108,33 @@ TEST(ChatResponse, IdsDiffer) {
 }
 
 TEST(ChatResponse, ModelErrorsBecomeTheRightStatus) {
-  EXPECT_EQ(from_model_error({ErrorKind::invalid, "prompt: 900 tokens; the context has 512"}).code,
+  EXPECT_EQ(from_model_error({ErrorKind::invalid, "prompt has 900 tokens; the context holds 512"}).code,
             "context_length_exceeded");
   EXPECT_EQ(from_model_error({ErrorKind::invalid, "messages[0]: unknown role"}).status, 400);
   EXPECT_EQ(from_model_error({ErrorKind::unsupported, "thinking: no such mode"}).code, "unsupported_value");
   EXPECT_EQ(from_model_error({ErrorKind::out_of_memory, "no pages"}).status, 503);
   EXPECT_EQ(from_model_error({ErrorKind::io, "disk"}).status, 500);
+}
+
+TEST(ChatResponse, ModelsNameWithContextInItIsNotALengthExceeded) {
+  const ApiError error = from_model_error({ErrorKind::unsupported, "tools: long-context (smollm2) has no tool calls"});
+  EXPECT_EQ(error.code, "unsupported_value");
+  EXPECT_EQ(error.param, "tools");
+}
+
+TEST(ChatResponse, ErrorOfARunningGenerationIsNeverTheClients) {
+  Completion completion = answer();
+  completion.finish_reason = FinishReason::error;
+  for (const ErrorKind kind : {ErrorKind::invalid, ErrorKind::unsupported, ErrorKind::io}) {
+    completion.error = Error{kind, "abyss: the model computed logits that are no numbers"};
+    const ApiError error = error_of(completion);
+    EXPECT_EQ(error.status, 500);
+    EXPECT_EQ(error.type, "server_error");
+    EXPECT_EQ(error.code, "internal_error");
+    EXPECT_EQ(error.param, "");
+  }
+  completion.error = Error{ErrorKind::out_of_memory, "no pages"};
+  EXPECT_EQ(error_of(completion).status, 503);
 }
 
 TEST(ChatResponse, ModelErrorsNameTheFieldThatTheyBeginWith) {

@@ -34,8 +34,8 @@ const Tokenizer& FakeModel::tokenizer() const {
 Result<SequenceId> FakeModel::submit(GenerationRequest request) {
   const int prompt_tokens = prompt_tokens_of(request);
   if (prompt_tokens >= script_.context_tokens)
-    return Error{ErrorKind::invalid, fmt::format("prompt: expected fewer tokens than the context of {}, found {}",
-                                                 script_.context_tokens, prompt_tokens)};
+    return Error{ErrorKind::invalid,
+                 fmt::format("prompt has {} tokens; the context holds {}", prompt_tokens, script_.context_tokens)};
   const std::lock_guard lock(mutex_);
   Sequence sequence{.request = std::move(request), .completion = {}};
   sequence.script = answer_to(sequence.request);

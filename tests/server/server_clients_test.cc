@@ -1,7 +1,10 @@
 // Many clients, and clients that behave badly: nothing they do may be left behind or slow down the others.
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
@@ -90,6 +93,50 @@ TEST(ServerClients, UnfinishedRequestsAndIdleClientsAreTimedOut) {
   EXPECT_TRUE(idle.reached_end());
 }
 
+constexpr const char* kChunkedHead =
+    "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+TEST(ServerClients, ChunkExtensionsAndTrailersWithoutEndAreNotKept) {
+  RunningServer server({}, {.request_timeout = milliseconds(2'000)});
+  for (const std::string part : {"2;", "0\r\n"}) {
+    HttpClient client = server.client();
+    client.send(kChunkedHead + part);
+    for (int i = 0; i < 100; ++i) client.send("a: " + std::string(1000, 'x') + (part == "2;" ? "" : "\r\n"));
+    const auto response = client.read_response();
+    ASSERT_TRUE(response);
+    EXPECT_EQ(response->status, 400) << "408: it was kept until the request had taken too long";
+    EXPECT_THAT(response->body, HasSubstr("invalid_http"));
+    EXPECT_TRUE(client.reached_end());
+  }
+}
+
+TEST(ServerClients, ShortExtensionsAndTrailersAreUnderstood) {
+  RunningServer server;
+  HttpClient client = server.client();
+  const std::string body = kAsk;
+  std::string chunks;  // a byte each: more bytes around the body than a head may have
+  for (const char c : body) chunks += "1;of=" + std::string(500, 'x') + "\r\n" + c + "\r\n";
+  client.send(kChunkedHead + chunks + "0\r\nChecked: yes\r\n\r\n");
+  const auto response = client.read_response();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 200);
+}
+
+// Beast forgets what a line had when a piece ends right behind the first letter of the next.
+TEST(ServerClients, HeadThatComesLineByLineHasTheSameLimit) {
+  RunningServer server;
+  HttpClient client = server.client();
+  client.send("GET /health HTTP/1.1\r\nHost: localhost\r\nX");
+  for (int i = 0; i < 20; ++i) {
+    std::this_thread::sleep_for(milliseconds(5));  // so that each piece is read by itself
+    client.send(": " + std::string(2000, 'x') + "\r\nX");
+  }
+  client.send(": y\r\n\r\n");
+  const auto response = client.read_response();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 431);
+}
+
 TEST(ServerClients, SilentStreamsGetComments) {
   RunningServer server({.reasoning = {"hm"}, .answer = {"42"}, .pace = milliseconds(60)},
                        {.keep_alive_interval = milliseconds(20)});
@@ -110,6 +157,44 @@ TEST(ServerClients, OneTooManyIsToldSo) {
   ASSERT_TRUE(response);
   EXPECT_EQ(response->status, 503);
   EXPECT_TRUE(third.reached_end());
+}
+
+// Each client of these tests is a second open file of this process.
+std::vector<HttpClient> answered_clients(const RunningServer& server, int count) {
+  std::vector<HttpClient> clients;
+  for (int i = 0; i < count; ++i) {
+    HttpClient client = server.client();
+    client.send(get("/health"));
+    if (const auto response = client.read_response(); !response || response->status != 200) break;
+    clients.push_back(std::move(client));
+  }
+  return clients;
+}
+
+TEST(ServerClients, SoftLimitOfOpenFilesIsRaised) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  if (before.rlim_max < 400) GTEST_SKIP() << "the system allows this process few files";
+  const rlimit low{.rlim_cur = 100, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  RunningServer server;
+  EXPECT_EQ(answered_clients(server, 100).size(), 100u);
+  ::setrlimit(RLIMIT_NOFILE, &before);
+}
+
+// In a process of its own, whose hard limit cannot be raised again.
+TEST(ServerClientsDeathTest, SmallHardLimitMeansFewerClientsAndOneMoreIsToldSo) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto fill_server = [] {
+    const rlimit few{.rlim_cur = 70, .rlim_max = 70};  // room for 6, and for this test's own ends of them
+    ::setrlimit(RLIMIT_NOFILE, &few);
+    RunningServer server;
+    const std::vector<HttpClient> clients = answered_clients(server, 6);
+    const int more = server.ask(get("/health")).status;
+    std::fprintf(stderr, "%zu answered, one more %d\n", clients.size(), more);
+    std::_Exit(clients.size() == 6 && more == 503 ? 0 : 1);
+  };
+  EXPECT_EXIT(fill_server(), ::testing::ExitedWithCode(0), "6 answered, one more 503");
 }
 
 TEST(ServerClients, EndlessRequestsSentAheadAreNotKept) {

@@ -141,6 +141,26 @@ TEST(Server, BadRequestsGetTheErrorObjectAndTheRightStatus) {
   EXPECT_TRUE(is_idle(server.model));
 }
 
+// One reader would take what follows for a body and another for a request: a request that came unseen through a proxy.
+TEST(Server, RequestWhoseEndIsAQuestionIsRefusedAndWhatFollowsIsNotRead) {
+  RunningServer server;
+  for (const std::string fields :
+       {"Transfer-Encoding: gzip\r\n", "Transfer-Encoding: chunked, gzip\r\n", "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding:\r\n", "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: gzip\r\nContent-Length: 5\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"}) {
+    SCOPED_TRACE(fields);
+    HttpClient client = server.client();
+    client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n0\r\n\r\n" +
+                get("/health"));
+    const auto response = client.read_response();
+    ASSERT_TRUE(response);
+    EXPECT_EQ(response->status, 400);
+    EXPECT_EQ(json_of(*response)["error"]["code"], "invalid_http");
+    EXPECT_FALSE(client.read_response()) << "what followed was answered";
+  }
+}
+
 TEST(Server, KeyIsAskedForWhereItMatters) {
   RunningServer server({}, {.api_keys = {"abyssal", "second"}});
   EXPECT_EQ(server.ask(post_chat(kAsk)).status, 401);

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -97,6 +98,36 @@ TEST(ToolRequest, ResultsAndCallsMustFitTogether) {
                                             {"role":"tool","tool_call_id":"a","content":"r"})"))
                   .message,
               HasSubstr("two of them for one call"));
+}
+
+// Measured: 5 ms; 2.7 s when each look at a result searched all the calls.
+TEST(ToolRequest, ThousandsOfResultsAreOrderedInAMoment) {
+  constexpr std::size_t kMany = 10'000;
+  std::vector<ChatMessage> messages(1 + kMany);
+  messages[0].role = "assistant";
+  messages[0].tool_calls.emplace(kMany);
+  for (std::size_t i = 0; i < kMany; ++i) {
+    (*messages[0].tool_calls)[i].id = "call_of_a_round_" + std::to_string(i);
+    messages[kMany - i] = {.role = "tool", .content = "", .reasoning_content = ""};
+    messages[kMany - i].tool_call_id = "call_of_a_round_" + std::to_string(i);
+  }
+  std::optional<ApiError> error;
+  const auto begin = std::chrono::steady_clock::now();
+  order_results(messages, error);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
+  ASSERT_FALSE(error);
+  for (std::size_t i = 0; i < kMany; ++i) EXPECT_EQ(messages[1 + i].tool_call_id, (*messages[0].tool_calls)[i].id);
+}
+
+TEST(ToolRequest, FirstBadCallEndsTheList) {
+  const Json message{{"tool_calls", std::vector<int>(1000, 5)}};
+  std::optional<ApiError> error;
+  Fields fields(message, "messages[0].", error);
+  ChatMessage read;
+  read_tool_calls(fields, error, read);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->param, "messages[0].tool_calls[0]");
+  EXPECT_EQ(read.tool_calls->size(), 1u);
 }
 
 struct Refusal {
