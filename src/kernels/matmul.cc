@@ -142,6 +142,7 @@ void run_coded(const KernelTable& kernels, const MatmulJob& job, const Part& par
   const auto code = units ? kernels.code_units : kernels.code_row;
   std::byte* scratch = thread_scratch(x_bytes + (make_tiles ? kTilesMade * kTileRows * piece.row_bytes : 0));
   CodedRow x[kRowBlock];
+  HADAL_CHECK(part.rows <= kRowBlock);
   for (int i = 0; i < part.rows; ++i) {
     std::byte* at = scratch + static_cast<std::size_t>(i) * row_bytes;
     x[i] = {.codes = reinterpret_cast<std::int8_t*>(at),
@@ -461,7 +462,9 @@ void matmul(const Compute& compute, const MatmulJob& job) {
 }
 
 void matmul_here(const Compute& compute, const MatmulJob& job) {
-  run_part(*compute.kernels, job, {0, 0, job.rows, 0, job.weights->outputs()});
+  const int block = job.weights->stored().empty() ? job.rows : kRowBlock;  // run_coded has room for no more
+  for (int row = 0; row < job.rows; row += block)
+    run_part(*compute.kernels, job, {0, row, std::min(block, job.rows - row), 0, job.weights->outputs()});
 }
 
 namespace {

@@ -10,7 +10,6 @@ namespace hadal {
 namespace {
 
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
-constexpr int kMaxExperts = 4096;
 
 // Leaves only the experts of the best groups; the others become minus infinity.
 void keep_best_groups(const RouterRule& rule, float* steered) {

@@ -8,6 +8,8 @@
 
 namespace hadal {
 
+inline constexpr int kMaxExperts = 4096;  // E at most: a token's scores lie on the stack
+
 struct RouterRule {
   int experts, chosen;              // E, K
   int groups = 1, kept_groups = 1;  // experts stand in `groups` equal runs; only the best ones compete

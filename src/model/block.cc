@@ -48,7 +48,8 @@ RouterRule router_rule(const ModelConfig& c) {
   rule.group_score = RouterRule::GroupScore::none;
   if (c.topk_method == TopkMethod::group_limited_greedy) rule.group_score = RouterRule::GroupScore::best;
   if (c.topk_method == TopkMethod::noaux_tc) rule.group_score = RouterRule::GroupScore::two_best;
-  rule.normalise = c.norm_topk_prob && c.num_experts_per_tok > 1;
+  // V2 leaves the weight of an only expert as it is (MODELS.md 4.1), V3 divides by it (4.2).
+  rule.normalise = c.norm_topk_prob && (c.num_experts_per_tok > 1 || rule.score == RouterRule::Score::sigmoid);
   rule.scale = static_cast<float>(c.routed_scaling_factor);
   return rule;
 }

@@ -134,7 +134,7 @@ void dispatch_tokens(const RouterRule& rule, int rows, const FfnActivations& a, 
   to.slot_token_S.resize(a.chosen_TK.size());
   to.slot_weight_S.resize(a.chosen_TK.size());
   to.slot_of_TK.resize(a.chosen_TK.size());
-  std::int32_t next[4096];
+  std::int32_t next[kMaxExperts];
   std::copy(to.first_slot_E.begin(), to.first_slot_E.end() - 1, next);
   for (int t = 0; t < rows; ++t)
     for (int k = 0; k < rule.chosen; ++k) {

@@ -138,8 +138,7 @@ void attend_expanded(const PassContext& pass, int layer, const AttentionWeights&
         keys_of(c, kv + t * pair, a.kv_a_TW.data() + t * c.latent_row_width() + c.kv_lora_rank, c.latent_row_width()),
         a);
   }
-  if (a.jobs.size() ==
-      static_cast<std::size_t>(pass.segments.size())) {  // the whole batch: one product instead of many
+  if (a.jobs.size() == pass.segments.size()) {  // the whole batch: one product instead of many
     a.jobs.assign(1, {.weights = &w.kv_b_proj,
                       .x = a.latent_TC.data(),
                       .x_stride = c.kv_lora_rank,

@@ -11,7 +11,7 @@ namespace hadal {
 
 // What a size may be at most, before anything is multiplied.
 inline constexpr int kMaxConfigSize = std::numeric_limits<std::int32_t>::max();
-inline constexpr int kMaxConfigExperts = std::numeric_limits<std::int16_t>::max();  // ExpertId
+inline constexpr int kMaxConfigExperts = 4096;  // routing has room for so many
 inline constexpr int kMaxConfigLayers = 100'000;
 
 // Each size by itself is in range; together they are possible: experts fill their groups, heads their key heads, and no

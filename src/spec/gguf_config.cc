@@ -99,9 +99,16 @@ void read_rope_scaling(Keys& keys, double absent_log_multiplier, ModelConfig& c)
       keys.size("rope.scaling.original_context_length", 1, kMaxConfigSize, c.max_position_embeddings);
   yarn.beta_fast = keys.number("rope.scaling.yarn_beta_fast", 1e-3, 1e6, 32);
   yarn.beta_slow = keys.number("rope.scaling.yarn_beta_slow", 1e-3, 1e6, 1);
-  const double multiplier = keys.number("rope.scaling.yarn_log_multiplier", 0, 100, absent_log_multiplier);
+  const double multiplier = keys.number("rope.scaling.yarn_log_multiplier", -100, 100, absent_log_multiplier);
   yarn.mscale = yarn.mscale_all_dim = std::round(multiplier * 1e7) / 1e6;
   c.rope_scaling = yarn;
+}
+
+// Files that were converted before these keys came (autumn 2025) say nothing of groups; two published shapes have them.
+std::pair<int, int> groups_of_older_files(const ModelConfig& c) {
+  if (c.n_routed_experts == 256 && c.hidden_size == 7168) return {8, 4};  // DeepSeek-V3, R1
+  if (c.n_routed_experts == 160 && c.hidden_size == 5120) return {8, 3};  // DeepSeek-V2
+  return {1, 1};
 }
 
 void read_moe(Keys& keys, ModelConfig& c) {
@@ -113,8 +120,9 @@ void read_moe(Keys& keys, ModelConfig& c) {
   c.moe_intermediate_size = keys.required("expert_feed_forward_length");
   c.routed_scaling_factor = keys.number("expert_weights_scale", 0, 1e6, 1);
   c.norm_topk_prob = keys.flag("expert_weights_norm", false);
-  c.n_group = keys.size("expert_group_count", 1, kMaxConfigExperts, 1);
-  c.topk_group = keys.size("expert_group_used_count", 1, kMaxConfigExperts, 1);
+  const auto [groups, used_groups] = groups_of_older_files(c);
+  c.n_group = keys.size("expert_group_count", 1, kMaxConfigExperts, groups);
+  c.topk_group = keys.size("expert_group_used_count", 1, kMaxConfigExperts, used_groups);
   constexpr int kSoftmax = 1, kSigmoid = 2;
   const int gate = keys.size("expert_gating_func", 0, 255, kSoftmax);
   if (gate != kSoftmax && gate != kSigmoid)

@@ -165,8 +165,9 @@ GgufKeys gguf_config_keys(const ModelConfig& c, std::string_view name) {
   keys.f32(key("expert_weights_scale"), static_cast<float>(c.routed_scaling_factor));
   keys.boolean(key("expert_weights_norm"), c.norm_topk_prob);
   keys.u32(key("expert_gating_func"), c.scoring_func == ScoringFunc::sigmoid ? 2 : 1);
-  keys.u32(key("expert_group_count"), u32(c.n_group));
-  keys.u32(key("expert_group_used_count"), u32(c.topk_group));
+  const bool in_groups = c.topk_method != TopkMethod::greedy;  // the keys are all that says how experts are chosen
+  keys.u32(key("expert_group_count"), in_groups ? u32(c.n_group) : 1);
+  keys.u32(key("expert_group_used_count"), in_groups ? u32(c.topk_group) : 1);
   return keys;
 }
 

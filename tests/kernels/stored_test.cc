@@ -116,9 +116,10 @@ std::vector<double> product(const std::vector<float>& x, const std::vector<float
   return y;
 }
 
+enum class On { all_threads, one_thread };
 std::vector<float> stored_product(const Case& c, Arithmetic arithmetic, const std::vector<std::byte>& blocks,
                                   const std::vector<float>& x, int rows, int outputs, int inputs,
-                                  bool interleaved = false) {
+                                  bool interleaved = false, On on = On::all_threads) {
   testing::Machine machine(c.isa, arithmetic, 2);
   PackedMatrix matrix;
   const StoredRows piece{.dtype = c.dtype,
@@ -129,8 +130,9 @@ std::vector<float> stored_product(const Case& c, Arithmetic arithmetic, const st
                          .interleaved = interleaved};
   matrix.refer(arithmetic, outputs, inputs, {&piece, 1});
   std::vector<float> y(static_cast<std::size_t>(rows) * static_cast<std::size_t>(outputs), NAN);
-  matmul(machine.compute,
-         {.weights = &matrix, .x = x.data(), .x_stride = inputs, .y = y.data(), .y_stride = outputs, .rows = rows});
+  (on == On::one_thread ? matmul_here : static_cast<void (*)(const Compute&, const MatmulJob&)>(matmul))(
+      machine.compute,
+      {.weights = &matrix, .x = x.data(), .x_stride = inputs, .y = y.data(), .y_stride = outputs, .rows = rows});
   return y;
 }
 
@@ -263,6 +265,7 @@ TEST_P(Interleaved, ManyRowsAreThoseOfFew) {
   const auto y = stored_product(GetParam(), Arithmetic::fast, tiles, x, kRows, kOutputs, k, true);
   EXPECT_LT(difference(y, few), 3e-6);
   EXPECT_EQ(y, stored_product({best_isa(), dtype()}, Arithmetic::fast, tiles, x, kRows, kOutputs, k, true));
+  EXPECT_EQ(y, stored_product(GetParam(), Arithmetic::fast, tiles, x, kRows, kOutputs, k, true, On::one_thread));
 }
 
 TEST_P(Interleaved, ExactProductsHaveTheBitsOfRowsApart) {

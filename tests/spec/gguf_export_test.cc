@@ -88,6 +88,49 @@ INSTANTIATE_TEST_SUITE_P(Shapes, GgufExport, ::testing::ValuesIn(shape_names().b
                            return name;
                          });
 
+TEST(GgufExport, ExpertsThatAreChosenWithoutGroupsStayThat) {
+  TempDir dir;
+  ModelConfig config = small(*named_shape("deepseek-v2-lite"));
+  config.topk_method = TopkMethod::greedy;
+  config.n_group = config.topk_group = 4;  // says nothing to greedy
+  const auto opened = open_checkpoint(empty_model(dir, config, DType::q8_0));
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  EXPECT_EQ(opened->config.topk_method, TopkMethod::greedy);
+}
+
+// The config of a file with these keys and just the tensors that reading it looks at.
+Result<ModelConfig> read_with(const TempDir& dir, const GgufKeys& keys, const ModelConfig& config) {
+  const std::vector<TensorDeclaration> tensors{
+      {"token_embd.weight", DType::f32, {config.vocab_size, config.hidden_size}},
+      {"blk.3.exp_probs_b.bias", DType::f32, {config.n_routed_experts}}};
+  HADAL_ASSIGN(auto writer, GgufWriter::create(dir / "keys.gguf", keys, tensors));
+  for (const TensorDeclaration& d : tensors)
+    HADAL_RETURN_IF_ERROR(writer.append(std::vector<std::byte>(d.data_bytes())));
+  HADAL_RETURN_IF_ERROR(writer.commit());
+  HADAL_ASSIGN(const Gguf gguf, Gguf::open(dir / "keys.gguf"));
+  return read_gguf_config(gguf);
+}
+
+TEST(GgufExport, OlderFilesOfTheLargeModelsHaveTheirGroups) {
+  TempDir dir;
+  ModelConfig v3 = *named_shape("deepseek-v3");
+  v3.vocab_size = 16;
+  const auto named = read_with(dir, gguf_config_keys(v3, "new"), v3);
+  ASSERT_TRUE(named.ok()) << named.error().message;
+  EXPECT_EQ(named->n_group, 8);
+  const auto file = Gguf::open(dir / "keys.gguf");
+  ASSERT_TRUE(file.ok());
+  GgufKeys older;
+  for (const auto& [key, value] : file->values())
+    if (key.find("expert_group") == std::string::npos) older.copy(key, value);
+  ASSERT_LT(older.count(), file->values().size());
+  const auto unnamed = read_with(dir, older, v3);
+  ASSERT_TRUE(unnamed.ok()) << unnamed.error().message;
+  EXPECT_EQ(unnamed->n_group, 8);
+  EXPECT_EQ(unnamed->topk_group, 4);
+  EXPECT_EQ(unnamed->topk_method, TopkMethod::noaux_tc);
+}
+
 TEST(GgufExport, TypesFollowTheWidthOfRows) {
   const auto type_of = [](const std::vector<GgufTensor>& tensors, const std::string& name) {
     for (const GgufTensor& t : tensors)
