@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "text/utf8.h"
 #include "trainer/batch_stream.h"
 #include "trainer/tasks/judge.h"
@@ -69,7 +70,7 @@ Result<HeldOut> HeldOut::open(std::span<const std::filesystem::path> files, int 
       for (const TaskItem& item : questions)
         HADAL_RETURN_IF_ERROR(
             check_judged(item.task, item.answer, item.meta,
-                         fmt::format("{}: \"{}\"", path.filename().string(), item.question.substr(0, 80))));
+                         fmt::format("{}: {}", path.filename().string(), json_excerpt(Json(item.question)))));
       HADAL_ASSIGN(batches, answers_of(questions, max_tokens, encoder));
       held_out.files_.push_back({held_out_name(path), std::move(questions)});
     } else {
