@@ -348,6 +348,8 @@ const char* finish_reason_name(FinishReason reason) {
 
 Result<std::unique_ptr<ChatModel>> ChatModel::open(const std::string& model, const OpenOptions& options) {
   HADAL_ASSIGN(TextModel text, open_text(model, options.format));
+  if (options.only_chats && text.format == nullptr)
+    return Error{ErrorKind::unsupported, text.format_error + " with --format"};
   HADAL_ASSIGN(GenerationConfig defaults, read_generation_config(text.location.path, card_sampling(text.format)));
   HADAL_ASSIGN(WeightModel weights,
                open_weights(model, options.exact ? Arithmetic::exact : Arithmetic::fast, options.threads));

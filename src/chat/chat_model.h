@@ -110,6 +110,8 @@ struct OpenOptions {
   int context_tokens = 0;  // per sequence; 0: what the model allows, within memory
   int max_sequences = 64;
   std::string format{};    // of the chat, by name; empty: recognised
+  // A model whose format is not recognised is an error: it would refuse each chat.
+  bool only_chats = false;
 };
 
 // How submit()'s error of a prompt that the context has no room for begins; no other error does.

@@ -5,7 +5,6 @@
 #include <memory>
 
 #include "base/file.h"
-#include "chat/model_files.h"
 #include "cli/shared_options.h"
 #include "server/server.h"
 
@@ -45,21 +44,14 @@ Result<std::vector<std::string>> read_api_keys(const std::string& path) {
   return keys;
 }
 
-// All that the API has is chats: a model that would refuse each of them is not worth reading.
-Status check_can_chat(const ServeOptions& options) {
-  HADAL_ASSIGN(const TextModel text, open_text(options.model, options.open.format));
-  if (text.format != nullptr) return Done{};
-  return Error{ErrorKind::unsupported, text.format_error + " with --format"};
-}
-
 Status run_serve(ServeOptions& options) {
   if (!options.api_key_file.empty()) {
     HADAL_ASSIGN(options.server.api_keys, read_api_keys(options.api_key_file));
   }
   HADAL_RETURN_IF_ERROR(check_can_serve(options.server));
-  HADAL_RETURN_IF_ERROR(check_can_chat(options));
   options.open.exact = options.compute.exact;
   options.open.threads = options.compute.threads;
+  options.open.only_chats = true;  // the API has nothing else
   HADAL_ASSIGN(const std::unique_ptr<ChatModel> model, ChatModel::open(options.model, options.open));
   options.server.on_listening = [&](const ServerAddress& address) {
     std::fprintf(stderr, "%s is served on %s (API: %sv1; context %d tokens; Ctrl-C ends)\n", model->name().c_str(),

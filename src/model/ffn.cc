@@ -5,6 +5,7 @@
 
 #include "kernels/kernel_table.h"
 #include "model/block.h"
+#include "spec/config_check.h"
 
 namespace hadal {
 namespace {
@@ -134,6 +135,7 @@ void dispatch_tokens(const RouterRule& rule, int rows, const FfnActivations& a, 
   to.slot_token_S.resize(a.chosen_TK.size());
   to.slot_weight_S.resize(a.chosen_TK.size());
   to.slot_of_TK.resize(a.chosen_TK.size());
+  static_assert(kMaxConfigExperts <= kMaxExperts);
   std::int32_t next[kMaxExperts];
   std::copy(to.first_slot_E.begin(), to.first_slot_E.end() - 1, next);
   for (int t = 0; t < rows; ++t)

@@ -91,8 +91,7 @@ Result<Tokenizer> make_tokenizer(const TokenizerFiles& files) {
 Status check_tokens_of(const std::filesystem::path& model, const Tokenizer& tokenizer, std::string_view subject) {
   std::error_code none;
   if (!std::filesystem::exists(model / "tokenizer.json", none)) return Done{};
-  HADAL_ASSIGN(const TokenizerFiles files, read_tokenizer_files(model));
-  HADAL_ASSIGN(const Tokenizer its, make_tokenizer(files));
+  HADAL_ASSIGN(const Tokenizer its, Tokenizer::from_directory(model));
   int id = 0;
   const int both = std::min(tokenizer.vocab_size(), its.vocab_size());
   while (id < both && tokenizer.token_bytes(TokenId{id}) == its.token_bytes(TokenId{id})) ++id;
