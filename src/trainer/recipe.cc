@@ -95,18 +95,23 @@ Result<std::vector<double>> parse_weights(const toml::table& toml, const std::st
   return weights;
 }
 
-Status parse_mixture(RecipeTable& table, const std::vector<SourceRecipe>& sources, StageRecipe& stage) {
-  if (const toml::table* mixture = table.table("mixture")) {
-    HADAL_ASSIGN(stage.weights, parse_weights(*mixture, table.subject() + ": mixture", sources));
-  } else {
-    stage.weights.assign(sources.size(), 1.0 / static_cast<double>(sources.size()));
+// The table `key`, or the weights that the last of the `earlier` stages of this name begins with; no such key:
+// `absent`.
+Result<std::vector<double>> parse_mixture(RecipeTable& table, std::string_view key,
+                                          const std::vector<SourceRecipe>& sources,
+                                          const std::vector<StageRecipe>& earlier, std::vector<double> absent) {
+  if (!table.has(key)) return absent;
+  if (!table.is_text(key)) {
+    const toml::table* mixture = table.table(key);
+    if (mixture == nullptr) return absent;  // finish() reports it
+    return parse_weights(*mixture, fmt::format("{}: {}", table.subject(), key), sources);
   }
-  stage.weights_at_end = stage.weights;
-  if (stage.samples()) return Done{};
-  if (const toml::table* mixture = table.table("mixture_at_end")) {
-    HADAL_ASSIGN(stage.weights_at_end, parse_weights(*mixture, table.subject() + ": mixture_at_end", sources));
-  }
-  return Done{};
+  const std::string name = table.text(key, std::nullopt);
+  const auto of_name =
+      std::find_if(earlier.rbegin(), earlier.rend(), [&](const StageRecipe& stage) { return stage.name == name; });
+  if (of_name != earlier.rend()) return of_name->weights;
+  table.fail(key, "a table, or the name of an earlier stage");
+  return absent;
 }
 
 // What stages that sample answers have, and what only those have that learn from rewards or only the others.
@@ -164,7 +169,7 @@ Status check_questions(RecipeTable& table, const std::vector<SourceRecipe>& sour
 }
 
 Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subject, const toml::table* defaults,
-                                const std::vector<SourceRecipe>& sources) {
+                                const std::vector<SourceRecipe>& sources, const std::vector<StageRecipe>& earlier) {
   RecipeTable table(toml, subject, defaults);
   StageRecipe stage;
   constexpr std::string_view kKinds[] = {"pretrain", "sft", "grpo", "rejection"};
@@ -192,9 +197,14 @@ Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subj
     stage.mtp_weight = table.number("mtp_weight", 0, 0, 10);
     stage.average_start = table.number("average_start", 0, 0, 1);
   }
-  const Status mixture = parse_mixture(table, sources, stage);
+  const std::vector<double> alike(sources.size(), 1.0 / static_cast<double>(sources.size()));
+  auto weights = parse_mixture(table, "mixture", sources, earlier, alike);
+  auto weights_at_end = weights;
+  if (!stage.samples())
+    weights_at_end = parse_mixture(table, "mixture_at_end", sources, earlier, weights.ok() ? *weights : alike);
   HADAL_RETURN_IF_ERROR(table.finish());
-  HADAL_RETURN_IF_ERROR(mixture);
+  HADAL_ASSIGN(stage.weights, std::move(weights));
+  HADAL_ASSIGN(stage.weights_at_end, std::move(weights_at_end));
   if (stage.samples()) HADAL_RETURN_IF_ERROR(check_questions(table, sources, stage));
   if (stage.steps == 0 && stage.tokens == 0 && stage.minutes == 0)
     return Error{ErrorKind::invalid, subject + ": expected steps, tokens or minutes, found none"};
@@ -364,7 +374,7 @@ Result<Recipe> parse_recipe(std::string_view text, const std::filesystem::path& 
   HADAL_RETURN_IF_ERROR(parse_sources(sources, subject, folder, recipe));
   for (const toml::table* toml : stages) {
     HADAL_ASSIGN(StageRecipe stage, parse_stage(*toml, fmt::format("{}: stage[{}]", subject, recipe.stages.size()),
-                                                stage_defaults, recipe.sources));
+                                                stage_defaults, recipe.sources, recipe.stages));
     for (const StageRecipe& other : recipe.stages)
       if (other.name == stage.name && other.kind == StageKind::rejection && stage.kind == StageKind::rejection)
         return Error{ErrorKind::invalid,

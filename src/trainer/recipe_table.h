@@ -26,6 +26,7 @@ class RecipeTable {
       : table_(table), defaults_(defaults), subject_(std::move(subject)) {}
 
   bool has(std::string_view key) const { return get(key) != nullptr; }
+  bool is_text(std::string_view key) const { return has(key) && get(key)->is_string(); }
   std::string text(std::string_view key, std::optional<std::string> absent);
   bool flag(std::string_view key, bool absent);
   std::int64_t integer(std::string_view key, std::optional<std::int64_t> absent, std::int64_t low, std::int64_t high);

@@ -94,6 +94,20 @@ TEST(Recipe, AStageHasTheDefaultsThatItDoesNotSayOtherwise) {
   EXPECT_NE(wrong.error().message.find("stepps"), std::string::npos);
 }
 
+TEST(Recipe, AStageTakesTheMixtureOfAnEarlierOneByItsName) {
+  const std::string more =
+      "[[stage]]\nname = 'files'\ntokens = 9\nmixture = { files = 1 }\n"
+      "[[stage]]\ntokens = 9\nmixture = 'files'\nmixture_at_end = 'sft'\n"
+      "[[stage]]\ntokens = 9\nmixture = 'sft'\n";
+  const auto recipe = parse_recipe("only_stages = ['pretrain']\n" + (kTiny + more), "tiny.toml");
+  ASSERT_TRUE(recipe.ok()) << recipe.error().message;
+  ASSERT_EQ(recipe->stages.size(), 2u);  // the names it takes weights from are left out
+  EXPECT_EQ(recipe->stages[0].weights, (std::vector<double>{0, 1}));
+  EXPECT_EQ(recipe->stages[0].weights_at_end, (std::vector<double>{0.75, 0.25}));
+  EXPECT_EQ(recipe->stages[1].weights, (std::vector<double>{0.75, 0.25}));
+  EXPECT_EQ(recipe->stages[1].weights_at_end, recipe->stages[1].weights);
+}
+
 TEST(Recipe, TheModelTakesItsVocabularyFromTheTokenizer) {
   const auto recipe = parse_recipe(kTiny, "tiny.toml");
   ASSERT_TRUE(recipe.ok()) << recipe.error().message;
@@ -147,6 +161,10 @@ TEST(Recipe, WhatIsWrongIsNamed) {
        {"eval_paths", "names differ", "gcd twice"}},
       {"sequence_tokens = 128", "sequence_tokens = 1000", {"sequence_tokens", "256", "1000"}},
       {"files = 1", "letters = 1", {"mixture", "letters", "files"}},
+      {"mixture = { drills = 3, files = 1 }",
+       "mixture = \"sft\"",  // itself
+       {"stage[0]", "mixture", "a table, or the name of an earlier stage", "sft", "line"}},
+      {"mixture = { drills = 3, files = 1 }", "mixture = 3", {"stage[0]", "mixture", "a table", "3"}},
       {"drills = 3, files = 1", "drills = 0", {"mixture", "positive", "none"}},
       {"drills = 3", "drills = -3", {"mixture", "drills", "-3"}},
       {"optimizer = \"muon\"", "optimizer = \"sgd\"", {"optimizer", "adamw", "sgd"}},
