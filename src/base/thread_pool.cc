@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <exception>
+#include <mutex>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -85,6 +87,8 @@ struct ThreadPool::State {
   alignas(64) std::atomic<int> wake{0};  // changes when a region opens or the pool ends
   std::atomic<int> sleepers{0};
   std::atomic<bool> busy{false};
+  std::mutex thrown_mutex;
+  std::exception_ptr thrown;  // the region's first; its other indices are computed all the same
 
   Share& share(int thread) { return shares[static_cast<std::size_t>(thread)]; }
 
@@ -96,7 +100,12 @@ struct ThreadPool::State {
       while (from.left.load(std::memory_order_relaxed) > 0) {
         const int left = from.left.fetch_sub(1, std::memory_order_acq_rel);
         if (left <= 0) break;
-        from.call(from.context, from.end - left, thread);
+        try {
+          from.call(from.context, from.end - left, thread);
+        } catch (...) {
+          const std::scoped_lock lock(thrown_mutex);
+          if (!thrown) thrown = std::current_exception();
+        }
         ++computed;
       }
     }
@@ -188,7 +197,9 @@ void ThreadPool::run(int count, Call call, void* context) {
   state.wake_workers();
   state.work(/*thread=*/0);
   state.wait_until_done(count);
+  const std::exception_ptr thrown = std::exchange(state.thrown, nullptr);
   state.busy.store(false, std::memory_order_release);
+  if (thrown) std::rethrow_exception(thrown);
 }
 
 }  // namespace hadal

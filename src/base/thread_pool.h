@@ -23,7 +23,8 @@ class ThreadPool {
 
   int threads() const noexcept { return threads_; }
 
-  // Calls body(i, thread) for every i in [0, count), thread in [0, threads()); returns when all are done.
+  // Calls body(i, thread) for every i in [0, count), thread in [0, threads()); returns when all are done. What a body
+  // throws (memory that ran out) is thrown here once no thread is in the loop any more.
   template <class Body>
   void parallel_for(int count, Body&& body) {
     if (count <= 0) return;

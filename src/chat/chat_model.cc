@@ -12,6 +12,7 @@
 #include <map>
 #include <mutex>
 #include <random>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -363,8 +364,12 @@ Result<std::unique_ptr<ChatModel>> ChatModel::open(const std::string& model, con
                                                                                  .batch_tokens = kBatchTokens,
                                                                                  .context_tokens = plan.context_tokens,
                                                                                  .pages = plan.pages}));
-  return std::unique_ptr<ChatModel>(
-      new EngineChatModel(std::move(text), std::move(weights), std::move(defaults), std::move(engine)));
+  try {
+    return std::unique_ptr<ChatModel>(
+        new EngineChatModel(std::move(text), std::move(weights), std::move(defaults), std::move(engine)));
+  } catch (const std::system_error& error) {
+    return Error{ErrorKind::io, fmt::format("{}: the engine's thread could not be started: {}", model, error.what())};
+  }
 }
 
 }  // namespace hadal

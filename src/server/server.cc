@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -249,7 +250,12 @@ Status run_server(ChatModel& model, const ServerOptions& asked, std::stop_token 
   if (options.on_listening) options.on_listening(address);
   {
     std::vector<std::jthread> threads;
-    for (int i = 1; i < options.io_threads; ++i) threads.emplace_back([&io] { run_io(io); });
+    try {
+      for (int i = 1; i < options.io_threads; ++i) threads.emplace_back([&io] { run_io(io); });
+    } catch (const std::system_error& error) {  // the system's limit of threads: fewer of them serve as well
+      log(LogLevel::warning,
+          fmt::format("server: {} of {} threads: {}", threads.size() + 1, options.io_threads, error.what()));
+    }
     run_io(io);
   }
   return Done{};

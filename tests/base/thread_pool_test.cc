@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <new>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -45,6 +46,27 @@ TEST_P(ThreadPoolSizes, WorkersThatFellAsleepWakeForTheNextRegion) {
     std::vector<int> out(100, 0);
     pool.parallel_for(100, [&](int i, int) { out[static_cast<std::size_t>(i)] = i; });
     EXPECT_EQ(std::accumulate(out.begin(), out.end(), 0), 4950);
+  }
+}
+
+TEST_P(ThreadPoolSizes, WhatABodyThrowsReachesTheCallerOnceNoThreadWorks) {
+  ThreadPool pool(GetParam());
+  for (int thrower : {0, 5, 63}) {
+    std::atomic<int> inside{0};
+    const auto body = [&](int i, int) {
+      ++inside;
+      if (i == thrower) {
+        --inside;
+        throw std::bad_alloc();
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+      --inside;
+    };
+    EXPECT_THROW(pool.parallel_for(64, body), std::bad_alloc);
+    EXPECT_EQ(inside.load(), 0);
+    std::atomic<int> sum{0};  // and the pool is as good as before
+    pool.parallel_for(64, [&](int i, int) { sum += i; });
+    EXPECT_EQ(sum.load(), 64 * 63 / 2);
   }
 }
 
