@@ -220,7 +220,7 @@ Status run_quantize(const QuantizeOptions& options) {
   const DType type = *weight_dtype_of(options.type);
   HADAL_ASSIGN(const ModelLocation location, find_model(options.model));
   HADAL_ASSIGN(const Checkpoint checkpoint, open_checkpoint(location.path));
-  GgufKeys keys = gguf_config_keys(checkpoint.config, location.name);
+  HADAL_ASSIGN(GgufKeys keys, gguf_config_keys(checkpoint.config, location.name));
   HADAL_RETURN_IF_ERROR(add_vocabulary_keys(location.path, checkpoint.config, keys));
   const std::vector<GgufTensor> tensors = gguf_tensors(checkpoint.config, type);
   std::vector<TensorDeclaration> declarations;

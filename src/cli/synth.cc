@@ -112,7 +112,7 @@ Status run_synth(const SynthOptions& options) {
     declarations.push_back(t.declaration);
     total += t.declaration.data_bytes();
   }
-  GgufKeys keys = gguf_config_keys(*config, options.shape);
+  HADAL_ASSIGN(GgufKeys keys, gguf_config_keys(*config, options.shape));
   add_synth_vocabulary(*config, keys);
 
   CancelFlag cancel;

@@ -116,7 +116,11 @@ std::vector<float> rope_divisors(const ModelConfig& config) {
   return divisors;
 }
 
-GgufKeys gguf_config_keys(const ModelConfig& c, std::string_view name) {
+Result<GgufKeys> gguf_config_keys(const ModelConfig& c, std::string_view name) {
+  if (c.n_routed_experts > 0 && c.moe_layer_freq != 1)
+    return Error{ErrorKind::unsupported,
+                 fmt::format("{}: moe_layer_freq: expected 1, which is all that a GGUF file can say, found {}", name,
+                             c.moe_layer_freq)};
   const bool latent = c.attention_kind == AttentionKind::mla;
   const std::string architecture = latent ? "deepseek2" : std::string(name_of(c.model_type));
   const auto key = [&](std::string_view rest) { return architecture + "." + std::string(rest); };

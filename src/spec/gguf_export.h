@@ -28,8 +28,8 @@ struct GgufTensor {
 // not even a multiple of 32. The head gets q6_k instead of fewer bits; vectors and routers stay f32.
 std::vector<GgufTensor> gguf_tensors(const ModelConfig& config, DType type);
 
-// The architecture's keys, without tokenizer.
-GgufKeys gguf_config_keys(const ModelConfig& config, std::string_view name);
+// The architecture's keys, without tokenizer. What no key says (moe_layer_freq other than 1) is an error.
+Result<GgufKeys> gguf_config_keys(const ModelConfig& config, std::string_view name);
 
 // llama3 scaling as the numbers that frequencies are divided by; empty without it.
 std::vector<float> rope_divisors(const ModelConfig& config);

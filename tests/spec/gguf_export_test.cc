@@ -15,7 +15,7 @@ namespace {
 std::string empty_model(const TempDir& dir, const ModelConfig& config, DType type) {
   std::vector<TensorDeclaration> declarations;
   for (const GgufTensor& t : gguf_tensors(config, type)) declarations.push_back(t.declaration);
-  GgufKeys keys = gguf_config_keys(config, "test");
+  GgufKeys keys = gguf_config_keys(config, "test").value();
   keys.u32("tokenizer.ggml.bos_token_id", static_cast<std::uint32_t>(index(config.bos_token_id)));
   keys.u32("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(index(config.eos_token_ids[0])));
   auto writer = GgufWriter::create(dir / "m.gguf", keys, declarations);
@@ -115,7 +115,7 @@ TEST(GgufExport, OlderFilesOfTheLargeModelsHaveTheirGroups) {
   TempDir dir;
   ModelConfig v3 = *named_shape("deepseek-v3");
   v3.vocab_size = 16;
-  const auto named = read_with(dir, gguf_config_keys(v3, "new"), v3);
+  const auto named = read_with(dir, gguf_config_keys(v3, "new").value(), v3);
   ASSERT_TRUE(named.ok()) << named.error().message;
   EXPECT_EQ(named->n_group, 8);
   const auto file = Gguf::open(dir / "keys.gguf");
@@ -129,6 +129,17 @@ TEST(GgufExport, OlderFilesOfTheLargeModelsHaveTheirGroups) {
   EXPECT_EQ(unnamed->n_group, 8);
   EXPECT_EQ(unnamed->topk_group, 4);
   EXPECT_EQ(unnamed->topk_method, TopkMethod::noaux_tc);
+}
+
+TEST(GgufExport, WhatNoKeySaysIsRefused) {
+  ModelConfig v3 = *named_shape("deepseek-v3");
+  v3.moe_layer_freq = 2;
+  const auto keys = gguf_config_keys(v3, "every-other");
+  ASSERT_FALSE(keys.ok());
+  EXPECT_EQ(keys.error().message,
+            "every-other: moe_layer_freq: expected 1, which is all that a GGUF file can say, found 2");
+  v3.n_routed_experts = 0;  // then it says nothing
+  EXPECT_TRUE(gguf_config_keys(v3, "dense").ok());
 }
 
 TEST(GgufExport, TypesFollowTheWidthOfRows) {
