@@ -4,6 +4,7 @@ import { defineConfig } from 'vite';
 
 export default defineConfig({
   plugins: [svelte()],
+  resolve: { alias: [{ find: /^temml$/, replacement: 'temml/temml.js' }] }, // its sources: the bundle has chemistry in it, 40 kB
   build: {
     target: 'es2022',
     assetsInlineLimit: 0, // the page's security policy allows files, not data: scripts

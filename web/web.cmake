@@ -8,9 +8,10 @@ set(HADAL_WEB_DIR "${CMAKE_CURRENT_LIST_DIR}")
 set(HADAL_WEB_SOURCES
   index.html package.json package-lock.json svelte.config.js tsconfig.json vite.config.ts
   public/icon.svg
-  src/App.svelte src/Composer.svelte src/CopyButton.svelte src/Message.svelte src/Settings.svelte src/Welcome.svelte
-  src/app.css src/api.ts src/chat.svelte.ts src/clipboard.ts src/main.ts src/markdown.ts src/settings.svelte.ts
-  src/sse.ts)
+  src/App.svelte src/Composer.svelte src/CopyButton.svelte src/Message.svelte src/Settings.svelte src/Tex.svelte
+  src/Welcome.svelte
+  src/app.css src/api.ts src/chat.svelte.ts src/clipboard.ts src/follow.ts src/frames.ts src/keys.ts src/main.ts
+  src/markdown.ts src/numbers.ts src/settings.svelte.ts src/sse.ts src/tex.svelte.ts)
 
 function(hadal_embed_web output)
   set(embed "${HADAL_WEB_DIR}/embed.cmake")

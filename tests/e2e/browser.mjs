@@ -175,8 +175,8 @@ test('colours follow the system, and the choice of the reader, also after a relo
   await close();
 });
 
-test('a reload keeps the conversation, a new chat ends it', async () => {
-  const { page, ask, answered, answer, close } = await openPage();
+test('a reload keeps the conversation, a new chat ends it and can be undone', async () => {
+  const { page, input, ask, answered, answer, close } = await openPage();
   await ask(kQuestion);
   await answered();
   const text = await answer.innerText();
@@ -184,6 +184,17 @@ test('a reload keeps the conversation, a new chat ends it', async () => {
   assert.equal(await answer.innerText(), text);
   await page.keyboard.press('Alt+n');
   assert.equal(await page.locator('article').count(), 0);
+  await page.getByRole('status').getByText('Undo').click();
+  assert.equal(await answer.innerText(), text);
+  await input.fill('a draft');
+  await page.keyboard.press('Alt+n');
+  assert.equal(await page.locator('article').count(), 2, 'not under a draft');
+  await input.fill('');
+  await page.getByLabel('Settings').click();
+  await page.keyboard.press('Alt+n');
+  await page.keyboard.press('Escape');
+  assert.equal(await page.locator('article').count(), 2, 'nor under the settings');
+  await page.keyboard.press('Alt+n');
   await page.reload();
   await page.getByText('Ask the deep').waitFor();
   await close();
@@ -236,7 +247,7 @@ test('settings are kept, and go with the next question', async () => {
 });
 
 test('a server that cannot be reached is told, and the question can be asked again', async () => {
-  const { page, ask, answered, answer, close } = await openPage();
+  const { page, input, ask, answered, answer, close } = await openPage();
   await page.getByText(model, { exact: true }).waitFor();
   await page.route('**/v1/**', (route) => route.abort());
   await ask(kQuestion);
@@ -245,6 +256,34 @@ test('a server that cannot be reached is told, and the question can be asked aga
   await page.getByLabel('Answer again').click();
   await answer.waitFor();
   await answered();
+  const text = await answer.innerText();
+  await page.route('**/{v1/**,health}', (route) => route.abort());
+  await page.getByLabel('Answer again').click();
+  await page.locator('.banner').waitFor();
+  assert.equal(await answer.innerText(), text, 'an answer stays until there is another');
+  await page.unroute('**/{v1/**,health}');
+  await page.getByLabel('Answer again').click();
+  await page.locator('.banner').waitFor({ state: 'detached' });
+  await answered();
+  assert.equal(await input.evaluate((area) => area === document.activeElement), true, 'one can go on typing');
+  await close();
+});
+
+test('formulas are drawn, and what is none stays as it was written', async () => {
+  const { page, ask, answered, answer, shot, close } = await openPage(kPhone);
+  const content = `$x^*$, **\\(\\frac{1}{2}\\)**, $5 and $6, $\\frac{1}$.\n\n\\[\n${'a + '.repeat(60)}\n- b\n\\]`;
+  const events = [{ choices: [{ index: 0, delta: { content } }] }, { choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] }];
+  const body = [...events.map((event) => JSON.stringify(event)), '[DONE]'].map((data) => `data: ${data}\n\n`).join('');
+  await page.route('**/v1/**', (route) => route.fulfill({ contentType: 'text/event-stream', body }));
+  await ask(kQuestion);
+  await answered();
+  await answer.locator('math').first().waitFor();
+  assert.equal(await answer.locator('math').count(), 3);
+  assert.equal(await answer.locator('strong mfrac').count(), 1);
+  assert.match(await answer.innerText(), /\$5 and \$6, \$\\frac\{1\}\$\./);
+  const [wide, screen] = await page.locator('main').evaluate((main) => [main.scrollWidth, main.clientWidth]);
+  assert.equal(wide, screen, 'a long formula scrolls in its own line');
+  await shot('10-formulas');
   await close();
 });
 
@@ -288,7 +327,7 @@ if (isFake) {
       wait();
     }));
     await main.hover();
-    await page.mouse.wheel(0, -2000);
+    await page.mouse.wheel(0, -30); // the smallest step is enough
     const back = page.getByLabel('To the end');
     await back.waitFor();
     const top = await main.evaluate((scroller) => scroller.scrollTop);

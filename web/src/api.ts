@@ -50,6 +50,11 @@ export class ApiError extends Error {
   }
 }
 
+/** What a reader is told of an error. */
+export function messageOf(error: unknown): string {
+  return error instanceof ApiError ? error.message : 'The server cannot be reached.';
+}
+
 /** How an answer ended: "stop", or "length" when there was no room for more. */
 export type FinishReason = 'stop' | 'length';
 
@@ -66,6 +71,9 @@ interface Chunk {
 }
 
 function headers(apiKey: string): Record<string, string> {
+  // fetch would refuse it with the same TypeError that a missing server gives.
+  if (/[^\t\x20-\x7e\x80-\xff]/.test(apiKey))
+    throw new ApiError('The API key has a character that no request can carry (only Latin-1 can). Correct it in the settings.', 0, 'invalid_api_key');
   return { 'Content-Type': 'application/json', ...(apiKey ? { Authorization: `Bearer ${apiKey}` } : {}) };
 }
 

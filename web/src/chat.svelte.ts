@@ -1,6 +1,7 @@
 // The conversation on the page: what was said, and the answer that is under way.
 
-import { ApiError, streamChat, type AnswerStats, type ApiMessage, type FinishReason, type StreamHandlers } from './api';
+import { ApiError, messageOf, streamChat, type AnswerStats, type ApiMessage, type FinishReason, type StreamHandlers } from './api';
+import { OncePerFrame } from './frames';
 import { settings } from './settings.svelte';
 
 export interface Turn {
@@ -9,7 +10,7 @@ export interface Turn {
   text: string;
   reasoning: string;
   state: 'done' | 'waiting' | 'reasoning' | 'answering' | 'stopped' | 'cut' | 'failed';
-  error: string;
+  error: string; // why there is no answer, or (beside one that is done) no other answer
   startedAt: number; // ms, performance.now()
   thoughtMs: number; // from the start to the first word of the answer
   totalMs: number;
@@ -56,20 +57,26 @@ export class Chat {
   turns = $state<Turn[]>(load());
   running = $state(false);
   offersThinking = $state(true); // until the server says that this model has no such choice
+  cleared = $state<Turn[] | null>(null); // the conversation before this one, until something is asked
+  #replaced: Turn | null = null; // the answer to keep if there will be no other
   #abort: AbortController | null = null;
   #lastId = Math.max(0, ...this.turns.map((turn) => turn.id));
 
   async send(text: string): Promise<void> {
     if (this.running || !text.trim()) return;
+    this.cleared = null;
+    const last = this.turns.at(-1);
+    if (last && last.state !== 'failed') last.error = ''; // that there was no other answer is over now
     this.turns.push(this.#newTurn('user', text.trim()));
     await this.#answer();
   }
 
-  /** Drops the last answer and asks for another one. */
+  /** Asks for another answer than the last one, which comes back when there is none. */
   async again(): Promise<void> {
-    if (this.running) return;
-    while (this.turns.at(-1)?.role === 'assistant') this.turns.pop();
-    if (this.turns.length > 0) await this.#answer();
+    if (this.running || this.turns.length === 0) return;
+    if (this.turns.at(-1)!.role === 'assistant') this.#replaced = this.turns.pop()!;
+    if (!this.#replaced?.text) this.#replaced = null;
+    await this.#answer();
   }
 
   stop(): void {
@@ -77,17 +84,32 @@ export class Chat {
   }
 
   clear(): void {
+    if (this.turns.length === 0) return;
     this.stop();
+    this.cleared = this.#turnsToKeep();
+    this.#replaced = null;
     this.turns = [];
+    this.keep();
+  }
+
+  /** Takes `clear` back. */
+  restore(): void {
+    if (!this.cleared) return;
+    this.turns = this.cleared;
+    this.cleared = null;
     this.keep();
   }
 
   keep(): void {
     try {
-      sessionStorage.setItem(kKey, JSON.stringify(this.turns));
+      sessionStorage.setItem(kKey, JSON.stringify(this.#turnsToKeep()));
     } catch {
       // off, or full
     }
+  }
+
+  #turnsToKeep(): Turn[] {
+    return this.#replaced ? [...this.turns.slice(0, -1), this.#replaced] : this.turns;
   }
 
   #newTurn(role: Turn['role'], text: string): Turn {
@@ -100,6 +122,7 @@ export class Chat {
 
   async #answer(): Promise<void> {
     const messages = apiMessages(this.turns, settings.systemPrompt);
+    const isFirst = messages.filter((message) => message.role !== 'system').length === 1;
     this.turns.push(this.#newTurn('assistant', ''));
     this.keep();
     const turn = this.turns.at(-1)!; // the reactive one
@@ -114,30 +137,49 @@ export class Chat {
         turn.state = 'stopped';
       } else {
         turn.state = 'failed';
-        turn.error = explain(error);
+        turn.error = explain(error, isFirst);
       }
     } finally {
       turn.totalMs = performance.now() - turn.startedAt;
       if (this.#abort === abort) {
         this.#abort = null;
         this.running = false;
+        this.#endReplacing(turn);
         this.keep();
       }
     }
   }
 
+  #endReplacing(turn: Turn): void {
+    const old = this.#replaced;
+    this.#replaced = null;
+    if (!old || (turn.text && turn.state !== 'failed')) return;
+    old.error = turn.error || (turn.state === 'stopped' ? '' : 'There was nothing in the other answer.');
+    this.turns[this.turns.length - 1] = old;
+  }
+
   async #stream(turn: Turn, messages: ApiMessage[], signal: AbortSignal): Promise<FinishReason> {
     const { temperature, maxTokens, apiKey } = settings;
     const thinking = this.offersThinking ? settings.thinking : null;
+    const now = { state: turn.state, thoughtMs: 0, reasoning: '', text: '' }; // what the page does not show yet
+    const show = new OncePerFrame(() => {
+      turn.state = now.state;
+      turn.thoughtMs = now.thoughtMs;
+      turn.reasoning += now.reasoning;
+      turn.text += now.text;
+      now.reasoning = now.text = '';
+    });
     const handlers: StreamHandlers = {
       onReasoning: (text) => {
-        turn.state = 'reasoning';
-        turn.reasoning += text;
+        now.state = 'reasoning';
+        now.reasoning += text;
+        show.soon();
       },
       onText: (text) => {
-        if (turn.state !== 'answering') turn.thoughtMs = performance.now() - turn.startedAt;
-        turn.state = 'answering';
-        turn.text += text;
+        if (now.state !== 'answering') now.thoughtMs = performance.now() - turn.startedAt;
+        now.state = 'answering';
+        now.text += text;
+        show.soon();
       },
       onStats: (stats) => (turn.stats = stats),
     };
@@ -146,19 +188,21 @@ export class Chat {
     } catch (error) {
       if (!(error instanceof ApiError && error.param === 'thinking' && thinking !== null)) throw error;
       this.offersThinking = false; // a model that cannot think, or cannot but think
-      return this.#stream(turn, messages, signal);
+      return await this.#stream(turn, messages, signal);
+    } finally {
+      show.now();
     }
   }
 }
 
-function explain(error: unknown): string {
-  if (error instanceof ApiError) {
-    if (error.code === 'context_length_exceeded')
-      return `This conversation no longer fits into the model's context. Start a new chat. (${error.message})`;
-    if (error.status === 401) return `${error.message}. Enter the key in the settings.`;
-    return error.message;
-  }
-  return 'The server cannot be reached. Is `hadal serve` still running?';
+function explain(error: unknown, isFirstQuestion: boolean): string {
+  const message = messageOf(error);
+  if (!(error instanceof ApiError)) return `${message} Is \`hadal serve\` still running?`;
+  if (error.code === 'context_length_exceeded')
+    return isFirstQuestion
+      ? `This question is too long for the model's context. (${message})`
+      : `This conversation no longer fits into the model's context. Start a new chat, or ask something shorter. (${message})`;
+  return error.status === 401 ? `${message}. Enter the key in the settings.` : message;
 }
 
 export const chat = new Chat();

@@ -31,14 +31,28 @@ function load(): Stored {
 
 export const settings = $state<Stored>(load());
 
-/** Call inside an effect: it reads every setting, so it runs again when one changes. */
+let kept: Record<string, unknown> = { ...settings };
+
+/**
+ * Call inside an effect: it reads every setting, so it runs again when one changes. Writes what this tab has changed, and
+ * leaves the rest to the other tabs.
+ */
 export function keepSettings(): void {
-  const text = JSON.stringify(settings);
+  const changed = Object.fromEntries(Object.entries(settings).filter(([name, value]) => value !== kept[name]));
+  if (Object.keys(changed).length === 0) return;
+  kept = { ...settings };
   try {
-    localStorage.setItem(kKey, text);
+    localStorage.setItem(kKey, JSON.stringify({ ...load(), ...changed }));
   } catch {
     // private windows may refuse
   }
+}
+
+/** Takes over what another tab has kept: call when the browser tells that its storage has changed. */
+export function adoptSettings({ key }: { key: string | null }): void {
+  if (key !== kKey && key !== null) return; // null: all of the storage was cleared
+  Object.assign(settings, load());
+  kept = { ...settings };
 }
 
 export function resetSettings(): void {

@@ -1,7 +1,7 @@
 // What the page sends, and how it reads what comes back.
 import { afterEach, describe, expect, test, vi } from 'vitest';
 
-import { ApiError, AnswerReader, fetchHealth, streamChat, type AnswerStats, type ChatOptions } from '../src/api';
+import { ApiError, AnswerReader, fetchHealth, messageOf, streamChat, type AnswerStats, type ChatOptions } from '../src/api';
 import { answerEvents, chunk, errorReply, kUsage, serve, streamOf } from './fake_server';
 
 afterEach(() => vi.unstubAllGlobals());
@@ -103,6 +103,21 @@ describe('fetchHealth', () => {
     const requests = serve(() => new Response('{"status":"ok","model":"abyss"}'));
     expect(await fetchHealth('k')).toEqual({ status: 'ok', model: 'abyss' });
     expect([requests[0]!.url, requests[0]!.headers.Authorization]).toEqual(['/health', 'Bearer k']);
+  });
+
+  test('a key that no header can carry is told apart from a server that is away', async () => {
+    const requests = serve(() => new Response('{}'));
+    for (const key of ['\u043a\u043b\u044e\u0447', 'a\u{1f511}', 'a\nb']) expect(messageOf(await errorOf(fetchHealth(key))), key).toMatch(/^The API key has a character/);
+    expect(await errorOf(streamChat({ ...kOptions, apiKey: '\u043a' }, recorder().handlers, kSignal))).toBeInstanceOf(ApiError);
+    expect(requests).toEqual([]);
+    await fetchHealth('caf\u00e9');
+    expect(new Headers(requests[0]!.headers).get('Authorization'), 'as the browser has it').toBe('Bearer caf\u00e9');
+  });
+
+  test('an error that the server explained is told in its words', async () => {
+    serve(errorReply(503, { message: 'too many clients' }));
+    expect(messageOf(await errorOf(fetchHealth('')))).toBe('too many clients');
+    expect(messageOf(new TypeError('fetch failed'))).toBe('The server cannot be reached.');
   });
 
   test('passes errors on', async () => {

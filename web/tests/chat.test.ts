@@ -80,10 +80,110 @@ describe('Chat', () => {
     const tooLong = errorReply(400, { message: 'prompt has 900 tokens', code: 'context_length_exceeded', param: 'messages' });
     const requests = serve(tooLong, streamOf(answerEvents('', '14')));
     const chat = new Chat();
+    settings.systemPrompt = 'Be brief.';
     await chat.send('a'.repeat(5000));
-    expect([chat.turns[1]!.state, chat.turns[1]!.error]).toEqual(['failed', expect.stringMatching(/^This conversation no longer fits.*900 tokens/)]);
+    expect([chat.turns[1]!.state, chat.turns[1]!.error]).toEqual(['failed', expect.stringMatching(/^This question is too long.*900 tokens/)]);
     await chat.send('short');
-    expect(messagesOf(requests[1])).toEqual([{ role: 'user', content: 'short' }]);
+    expect(messagesOf(requests[1])).toEqual([{ role: 'system', content: 'Be brief.' }, { role: 'user', content: 'short' }]);
+    serve(tooLong);
+    await chat.send('another');
+    expect(chat.turns.at(-1)!.error).toMatch(/^This conversation no longer fits.*900 tokens/);
+  });
+
+  const kTextsAndErrors = (chat: Chat): unknown => chat.turns.map((turn) => [turn.text, turn.error]);
+
+  test('an answer comes back when there is no other one', async () => {
+    const fails = (): never => {
+      throw new TypeError('fetch failed');
+    };
+    const chat = new Chat();
+    serve(streamOf(answerEvents('', 'good')), fails, streamOf([chunk({ content: 'ha' })]), streamOf(answerEvents('hm', '', 'length')));
+    await chat.send('one');
+    for (const error of [/cannot be reached/, /connection ended/, /nothing in the other answer/]) {
+      await chat.again();
+      expect(kTextsAndErrors(chat)).toEqual([['one', ''], ['good', expect.stringMatching(error)]]);
+      expect(new Chat().turns[1]!.text, 'after a reload').toBe('good');
+    }
+    serve(streamOf(answerEvents('', 'better')));
+    await chat.again();
+    expect(kTextsAndErrors(chat)).toEqual([['one', ''], ['better', '']]);
+    serve(fails);
+    await chat.again();
+    serve(streamOf(answerEvents('', 'next')));
+    await chat.send('two');
+    expect(kTextsAndErrors(chat), 'and the error is over').toEqual([['one', ''], ['better', ''], ['two', ''], ['next', '']]);
+  });
+
+  test('an answer comes back when the other one is stopped before its text, and is kept until there is one', async () => {
+    const chat = new Chat();
+    serve(streamOf(answerEvents('', 'good')), endlessStreamOf([chunk({ reasoning_content: 'hm' })]), endlessStreamOf([chunk({ content: 'half' })]));
+    await chat.send('one');
+    let asked = chat.again();
+    await vi.waitFor(() => expect(chat.turns[1]?.reasoning).toBe('hm'));
+    chat.keep(); // as the page does when it is left
+    expect(new Chat().turns.map((turn) => turn.text)).toEqual(['one', 'good']);
+    chat.stop();
+    await asked;
+    expect(kTextsAndErrors(chat)).toEqual([['one', ''], ['good', '']]);
+    asked = chat.again();
+    await vi.waitFor(() => expect(chat.turns[1]?.text).toBe('half'));
+    chat.stop();
+    await asked;
+    expect(chat.turns.map((turn) => [turn.text, turn.state])).toEqual([['one', 'done'], ['half', 'stopped']]);
+  });
+
+  test('a cleared conversation can be had back until something is asked', async () => {
+    serve(streamOf(answerEvents('', '14')));
+    const chat = new Chat();
+    chat.clear();
+    expect(chat.cleared).toBeNull();
+    await chat.send('one');
+    chat.clear();
+    chat.clear(); // as with a second press of the keys
+    expect([chat.turns, new Chat().turns]).toEqual([[], []]);
+    chat.restore();
+    expect(chat.turns.map((turn) => turn.text)).toEqual(['one', '14']);
+    expect([new Chat().turns.length, chat.cleared]).toEqual([2, null]);
+    chat.clear();
+    await chat.send('two');
+    chat.restore();
+    expect(chat.turns.map((turn) => turn.text)).toEqual(['two', '14']);
+  });
+
+  test('clearing under an answer keeps what had come, and the answer that was to be replaced', async () => {
+    const chat = new Chat();
+    serve(endlessStreamOf([chunk({ content: 'half' })]));
+    let asked = chat.send('one');
+    await vi.waitFor(() => expect(chat.turns[1]?.text).toBe('half'));
+    chat.clear();
+    await asked;
+    chat.restore();
+    expect(chat.turns.map((turn) => [turn.text, turn.state])).toEqual([['one', 'done'], ['half', 'stopped']]);
+    asked = chat.again();
+    chat.clear();
+    await asked;
+    expect(chat.turns).toEqual([]);
+    chat.restore();
+    expect(chat.turns.map((turn) => turn.text)).toEqual(['one', 'half']);
+  });
+
+  test('text that comes faster than frames is shown frame by frame, and whole at the end', async () => {
+    const frames: (() => void)[] = [];
+    vi.stubGlobal('requestAnimationFrame', (work: () => void) => frames.push(work));
+    vi.stubGlobal('cancelAnimationFrame', () => {});
+    serve(endlessStreamOf([chunk({ reasoning_content: 'h' }), chunk({ reasoning_content: 'm' }), chunk({ content: '1' }), chunk({ content: '4' })]));
+    const chat = new Chat();
+    const sent = chat.send('one');
+    await vi.waitFor(() => expect(frames.length).toBe(1));
+    await Promise.resolve();
+    expect([chat.turns[1]!.text, chat.turns[1]!.state]).toEqual(['', 'waiting']);
+    frames[0]!();
+    expect([chat.turns[1]!.reasoning, chat.turns[1]!.text, chat.turns[1]!.state, frames.length]).toEqual(['hm', '14', 'answering', 1]);
+    chat.stop();
+    await sent;
+    serve(streamOf(answerEvents('hm', 'whole')));
+    await chat.send('two'); // no frame comes
+    expect([chat.turns.at(-1)!.reasoning, chat.turns.at(-1)!.text]).toEqual(['hm', 'whole']);
   });
 
   test('answering again replaces the last answer', async () => {

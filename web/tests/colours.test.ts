@@ -59,6 +59,14 @@ describe.each(Object.keys(kTheme) as (keyof typeof kTheme)[])('In the %s theme',
   });
 });
 
+test('before the script has run, a light system gets the ground and the text of the light theme', () => {
+  const early = variablesOf(':root:not([data-theme])');
+  const light = variablesOf(kTheme.light);
+  for (const name of ['water', 'water-top', 'glow', 'text']) expect(early.get(name), name).toBe(light.get(name));
+  for (const [name, value] of early) expect(value, name).toBe(light.get(name));
+  expect(css).toMatch(/@media \(prefers-color-scheme: light\) \{\s*:root:not\(\[data-theme\]\) \{\s*color-scheme: light;/);
+});
+
 test('black on white is 21, as WCAG has it', () => {
   expect(contrast([0, 0, 0], [255, 255, 255])).toBeCloseTo(21, 5);
   expect(contrast([118, 118, 118], [255, 255, 255])).toBeCloseTo(4.54, 2);

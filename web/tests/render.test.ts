@@ -24,6 +24,7 @@ const kAttacks = [
 // Each of them in every place that Markdown has for text.
 const kPlaces: ((attack: string) => string)[] = [
   (a) => a, (a) => `**${a}**`, (a) => `*${a}*`, (a) => `\`${a}\``, (a) => `# ${a}`, (a) => `- ${a}`, (a) => `> ${a}`,
+  (a) => `\\(${a}\\)`, (a) => `$${a}$`, (a) => `***${a}***`, (a) => `**\`${a}\` [${a}](https://x.example)**`,
   (a) => `\`\`\`${a}\n${a}\n\`\`\``, (a) => `| ${a} | b |\n|---|---|\n| ${a} | ${a} |`, (a) => `[${a}](https://x.example)`,
   (a) => `[x](https://x.example/${a.replaceAll(/[\s()]/g, '')})`,
 ];
@@ -85,6 +86,24 @@ describe('Message', () => {
     expect(folded).toContain('Thought for 0.8 s');
     expect(folded).toMatch(/<details class="[^"]*">/);
     expect(htmlOf({ reasoning: 'hm', state: 'reasoning' })).toMatch(/<details[^>]* open/);
+  });
+
+  test('reasoning has an element for each paragraph', () => {
+    expect(htmlOf({ reasoning: ' a\n b\n\n\nc\n' })).toMatch(/<p[^>]*>a\n b<\/p><p[^>]*>c<\/p>/);
+  });
+
+  test('a question that later requests leave out is marked', () => {
+    for (const state of ['failed', 'stopped', 'cut', 'done'] as const) expect(htmlOf({ state }), state).toContain('sent without this one');
+    expect(htmlOf({ state: 'stopped', text: 'half' })).not.toContain('sent without this one');
+    expect(htmlOf({ state: 'waiting' })).not.toContain('sent without this one');
+  });
+
+  test('an answer that came back says why', () => {
+    expect(htmlOf({ text: '14', error: 'The server is away.' })).toMatch(/14.*role="alert"[^>]*>The server is away\./s);
+  });
+
+  test('formulas are there as they were written until they are drawn', () => {
+    expect(htmlOf({ text: 'So \\(a*b*c < 1\\).' })).toMatch(/So <code class="tex[^>]*>\\\(a\*b\*c &lt; 1\\\)<\/code>/);
   });
 
   test('tokens per second are shown', () => {
