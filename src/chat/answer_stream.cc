@@ -7,11 +7,11 @@ namespace hadal {
 AnswerStream::AnswerStream(const Tokenizer& tokenizer, Options options)
     : tokenizer_(tokenizer),
       control_tokens_(options.control_tokens),
+      open_tag_(tokenizer.find_control("<think>")),
+      close_tag_(tokenizer.find_control("</think>")),
       detokenizer_(tokenizer),
-      splitter_(options.start),
+      splitter_(options.start, tags_are_tokens() ? ReasoningSplitter::Tags::tokens : ReasoningSplitter::Tags::text),
       stop_(std::move(options.stop)) {
-  for (const char* tag : {"<think>", "</think>"})
-    if (const auto id = tokenizer.find_control(tag)) tags_.push_back(*id);
   if (options.calls == ToolCallSyntax::none) return;
   const auto names = ToolCallParser::markers(options.calls);
   for (const std::string_view name : names)
@@ -25,9 +25,16 @@ Delta AnswerStream::push(TokenId token) {
   if (is_marker(token)) return marker(token);
   if (!is_text(token)) return {};
   const bool was_reasoning = splitter_.in_reasoning();
-  SplitText split = splitter_.push(detokenizer_.push(token));
+  Delta delta = tags_are_tokens() && is_tag(token) ? tag(token) : pass_on(splitter_.push(detokenizer_.push(token)));
   reasoning_tokens_ += was_reasoning || splitter_.in_reasoning();
-  return pass_on(std::move(split));
+  return delta;
+}
+
+Delta AnswerStream::tag(TokenId token) {
+  using Tag = ReasoningSplitter::Tag;
+  Delta delta = pass_on(splitter_.push(detokenizer_.flush()));
+  delta.append(pass_on(splitter_.push_tag(token == open_tag_ ? Tag::open : Tag::close)));
+  return delta;
 }
 
 // Nothing that came before it can become a tag with what follows. A model that calls has done thinking, whether or not
@@ -74,8 +81,7 @@ bool AnswerStream::is_marker(TokenId token) const {
 }
 
 bool AnswerStream::is_text(TokenId token) const {
-  return control_tokens_ == Options::ControlTokens::write || !tokenizer_.is_control(token) ||
-         std::find(tags_.begin(), tags_.end(), token) != tags_.end();
+  return control_tokens_ == Options::ControlTokens::write || !tokenizer_.is_control(token) || is_tag(token);
 }
 
 }  // namespace hadal

@@ -24,7 +24,8 @@ class AnswerStream {
     ReasoningSplitter::Start start = ReasoningSplitter::Start::answer;
     std::vector<std::string> stop{};  // in the answer, not in the reasoning
     ToolCallSyntax calls = ToolCallSyntax::none;
-    // Roles and other marks that a model may write by mistake are no text; <think> and </think> are the splitter's.
+    // Roles and other marks that a model may write by mistake are no text; <think> and </think> are the splitter's, as
+    // tokens where the vocabulary has both, else as text.
     enum class ControlTokens { drop, write } control_tokens = ControlTokens::drop;
   };
   AnswerStream(const Tokenizer& tokenizer, Options options);
@@ -32,20 +33,24 @@ class AnswerStream {
   Delta push(TokenId token);
   Delta finish();  // the end: what was held back
 
-  bool stopped() const { return stop_.stopped(); }  // a stop string was met
+  // A stop string was met, or a call that ends the answer: the model need not go on.
+  bool stopped() const { return stop_.stopped() || (parser_ && parser_->done()); }
   int reasoning_tokens() const { return reasoning_tokens_; }
   const Delta& whole() const { return whole_; }  // all that came out
 
  private:
   Delta marker(TokenId token);
+  Delta tag(TokenId token);
   Delta pass_on(SplitText split);
   Delta pass_on(ParsedText parsed);
   bool is_marker(TokenId token) const;
   bool is_text(TokenId token) const;
+  bool is_tag(TokenId token) const { return token == open_tag_ || token == close_tag_; }
+  bool tags_are_tokens() const { return open_tag_ && close_tag_; }
 
   const Tokenizer& tokenizer_;
   Options::ControlTokens control_tokens_;
-  std::vector<TokenId> tags_;
+  std::optional<TokenId> open_tag_, close_tag_;
   std::vector<TokenId> markers_;  // of calls; the one that opens them first
   Detokenizer detokenizer_;
   ReasoningSplitter splitter_;

@@ -7,8 +7,9 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/printable.h"
 #include "spec/open_checkpoint.h"
-#include "text/gguf_vocabulary.h"
+#include "text/json_fields.h"
 #include "text/tokenizer.h"
 
 namespace hadal {
@@ -16,29 +17,13 @@ namespace {
 
 constexpr std::uint64_t kMaxFileBytes = 64ull << 20;
 
-// The last pattern is the one that tells tokenizers apart.
-void collect_patterns(const Json& json, std::vector<std::string>& patterns) {
-  if (json.is_object()) {
-    const auto regex = json.find("Regex");
-    if (regex != json.end() && regex->is_string()) patterns.push_back(regex->get<std::string>());
-  }
-  if (json.is_structured())
-    for (const Json& child : json) collect_patterns(child, patterns);
-}
-
 Status add_directory(const std::filesystem::path& directory, const ModelConfig& config, GgufKeys& keys) {
   const std::filesystem::path path = directory / "tokenizer.json";
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return Done{};
   HADAL_ASSIGN(const Tokenizer tokenizer, Tokenizer::from_directory(directory));  // it is sound, and says the rest
   HADAL_ASSIGN(const Json json, read_json_file(path, kMaxFileBytes));
-  std::vector<std::string> patterns;
-  collect_patterns(json.value("pre_tokenizer", Json()), patterns);
-  const auto pre = patterns.empty() ? std::nullopt : pre_tokenizer_of_pattern(patterns.back());
-  if (!pre)
-    return Error{ErrorKind::unsupported,
-                 fmt::format("{}: pre_tokenizer: expected that of one of {}, for which GGUF has names; found another",
-                             path.string(), known_pre_tokenizers())};
+  HADAL_ASSIGN(const std::string pre, tokenizer.gguf_pre_tokenizer(path.string()));
   constexpr std::int32_t kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5;
   const std::size_t size = static_cast<std::size_t>(std::max(config.vocab_size, tokenizer.vocab_size()));
   std::vector<std::string> tokens(size), merges;
@@ -50,14 +35,23 @@ Status add_directory(const std::filesystem::path& directory, const ModelConfig& 
   for (const Json& added : json.value("added_tokens", Json::array())) {
     const auto id = added.at("id").get<std::size_t>();
     tokens[id] = added.at("content").get<std::string>();
-    types[id] = added.value("special", false) ? kControl : kUserDefined;
+    HADAL_ASSIGN(const bool special, json_bool(added, "special", /*absent=*/false, path.string()));
+    types[id] = special ? kControl : kUserDefined;
+    for (const char* strip : {"lstrip", "rstrip"}) {
+      HADAL_ASSIGN(const bool strips, json_bool(added, strip, /*absent=*/false, path.string()));
+      if (strips)
+        return Error{
+            ErrorKind::unsupported,
+            fmt::format("{}: added_tokens: \"{}\": {}: expected false, which is all that GGUF can say, found true",
+                        path.string(), printable(tokens[id]), strip)};
+    }
   }
   for (std::size_t id = 0; id < size; ++id)
     if (types[id] == kUnused) tokens[id] = fmt::format("[PAD{}]", id);
   for (const Json& merge : json.at("model").at("merges"))
     merges.push_back(merge.is_string() ? merge.get<std::string>()
                                        : merge[0].get<std::string>() + " " + merge[1].get<std::string>());
-  keys.string("tokenizer.ggml.model", "gpt2").string("tokenizer.ggml.pre", *pre);
+  keys.string("tokenizer.ggml.model", "gpt2").string("tokenizer.ggml.pre", pre);
   keys.strings("tokenizer.ggml.tokens", tokens).i32s("tokenizer.ggml.token_type", types);
   keys.strings("tokenizer.ggml.merges", merges);
   const auto id_key = [&](const char* key, std::optional<TokenId> id) {

@@ -1,6 +1,8 @@
 // `hadal tokenize`: text to token ids, and back. Needs only the tokenizer's files.
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <limits>
 #include <memory>
 
 #include "base/json.h"
@@ -23,8 +25,8 @@ std::string json_string_of(std::string_view text) {
   return Json(text).dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }
 
-// {"ids": [..]}, or the list alone.
-Result<std::vector<TokenId>> read_ids(std::string_view text, const Tokenizer& tokenizer) {
+// {"ids": [..]}, or the list alone. A model's head may have more rows than the vocabulary: their ids have no text.
+Result<std::vector<TokenId>> read_ids(std::string_view text) {
   HADAL_ASSIGN(const Json json, parse_json(text, "stdin"));
   const Json& list = json.is_object() && json.contains("ids") ? json["ids"] : json;
   if (!list.is_array())
@@ -32,10 +34,10 @@ Result<std::vector<TokenId>> read_ids(std::string_view text, const Tokenizer& to
                  fmt::format("stdin: expected {{\"ids\": [1, 2]}} or a list of ids, found {}", json_excerpt(list))};
   std::vector<TokenId> ids;
   for (const Json& id : list) {
-    const bool integer = id.is_number_integer() && id >= 0 && id < tokenizer.vocab_size();
-    if (!integer)
-      return Error{ErrorKind::invalid, fmt::format("stdin: ids[{}]: expected 0 to {}, found {}", ids.size(),
-                                                   tokenizer.vocab_size() - 1, json_excerpt(id))};
+    constexpr std::int32_t kMost = std::numeric_limits<std::int32_t>::max();
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > kMost)
+      return Error{ErrorKind::invalid,
+                   fmt::format("stdin: ids[{}]: expected 0 to {}, found {}", ids.size(), kMost, json_excerpt(id))};
     ids.push_back(TokenId{id.get<std::int32_t>()});
   }
   return ids;
@@ -55,7 +57,7 @@ Status encode(const TokenizeOptions& options, const Tokenizer& tokenizer, std::s
 }
 
 Status decode(const TokenizeOptions& options, const Tokenizer& tokenizer, std::string_view text) {
-  HADAL_ASSIGN(const std::vector<TokenId> ids, read_ids(text, tokenizer));
+  HADAL_ASSIGN(const std::vector<TokenId> ids, read_ids(text));
   const std::string decoded = tokenizer.decode(ids);
   write_out(options.json ? fmt::format("{{\"text\": {}}}\n", json_string_of(decoded)) : decoded);
   return Done{};

@@ -13,19 +13,16 @@
 #include "base/printable.h"
 #include "server/request_fields.h"
 #include "server/tool_request.h"
+#include "text/chat_messages.h"
 #include "text/utf8.h"
 
 namespace hadal {
 namespace {
 
-// Text, or an array of {"type": "text", "text": ".."} whose texts are joined as they are.
-void read_content(Fields& fields, std::optional<ApiError>& error, std::string& into) {
+// Text, or an array of {"type": "text", "text": ".."}: what text/chat_messages.h reads, with the API's errors.
+void check_content(Fields& fields, std::optional<ApiError>& error) {
   const Json* content = fields.find("content");
-  if (content == nullptr) return;
-  if (content->is_string()) {
-    into = content->get<std::string>();
-    return;
-  }
+  if (content == nullptr || content->is_string()) return;
   const std::string name = fields.name("content");
   if (!content->is_array()) return fields.fail(wrong_type(name, "a string or an array of text parts", *content));
   for (std::size_t i = 0; i < content->size() && !error; ++i) {
@@ -41,7 +38,6 @@ void read_content(Fields& fields, std::optional<ApiError>& error, std::string& i
           "unsupported_value"));
     if (!part_fields.text("text", text))
       return fields.fail(wrong_value(path + ".text", "expected a string, found nothing", "missing_field"));
-    into += text;
   }
 }
 
@@ -70,11 +66,16 @@ void read_message(const Json& json, const std::string& path, std::optional<ApiEr
   bool prefix = false;
   if (fields.boolean("prefix", prefix) && prefix)
     return fields.fail(wrong_value(path + ".prefix", "expected false, found true", "unsupported_parameter"));
-  read_content(fields, error, message.content);
+  check_content(fields, error);
   if (!error && fields.find("content") == nullptr && role != "assistant")
     return fields.fail(wrong_value(path + ".content", "expected a string, found nothing", "missing_field"));
   fields.text("reasoning_content", message.reasoning_content);
   message.role = std::move(role);
+  if (error) return;  // junk is not copied
+  const auto found = json.find("content");
+  const OrderedJson content = found == json.end() ? OrderedJson() : OrderedJson::of(*found);
+  const Status read = read_content(found == json.end() ? nullptr : &content, path, message);
+  if (!read.ok()) fields.fail(wrong_value(path + ".content", read.error().message));
 }
 
 void read_messages(Fields& fields, std::optional<ApiError>& error, std::vector<ChatMessage>& into) {

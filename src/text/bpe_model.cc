@@ -47,6 +47,16 @@ bool BpeModel::add_merge(TokenId left, TokenId right, TokenId product) {
   return true;
 }
 
+std::vector<BpeModel::Pair> BpeModel::merges() const {
+  std::vector<Pair> pairs;
+  pairs.reserve(merges_);
+  for (const Merge& merge : slots_)
+    if (merge.pair != kNoPair)
+      pairs.push_back({TokenId(static_cast<std::int32_t>(merge.pair >> 32)),
+                       TokenId(static_cast<std::int32_t>(merge.pair & 0xFFFFFFFFu))});
+  return pairs;
+}
+
 const BpeModel::Merge* BpeModel::find(std::int32_t left, std::int32_t right) const {
   if (slots_.empty()) return nullptr;
   const std::uint64_t pair = pair_of(left, right);

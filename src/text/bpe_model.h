@@ -29,6 +29,11 @@ class BpeModel {
   // Llama-3's ignore_merges: a piece that is a whole token becomes that token, whatever the merges say.
   void add_whole_piece(std::string bytes, TokenId id) { whole_pieces_.emplace(std::move(bytes), index(id)); }
 
+  struct Pair {
+    TokenId left, right;
+  };
+  std::vector<Pair> merges() const;  // in no order
+
   // Bytes without a token (a vocabulary that lacks them) vanish, as in the reference library.
   void encode_piece(std::string_view bytes, std::vector<TokenId>& out) const;
 

@@ -18,6 +18,7 @@ class CallGrammar {
   virtual void text(std::string_view piece, ParsedText& out) = 0;
   virtual void marker(std::string_view name, ParsedText& out) = 0;
   virtual void end(ParsedText& out) = 0;
+  virtual bool done() const { return false; }  // what still comes counts for nothing
 
  protected:
   void begin_call(std::string name, ParsedText& out) {

@@ -33,23 +33,11 @@ Result<std::string> joined_parts(const OrderedJson& parts, const std::string& su
   return text;
 }
 
-Status read_content(const OrderedJson& json, const std::string& subject, ChatMessage& message) {
-  using Content = ChatMessage::Content;
-  const OrderedJson* content = json.find("content");
-  const bool of_tool = message.role == "tool" || message.role == "ipython";
-  if (content == nullptr || content->is_null()) {
-    message.content_kind = content == nullptr ? Content::absent : Content::null;
-  } else if (content->is_string()) {
-    message.content = content->string();
-  } else if (of_tool && (content->is_array() || content->is_object())) {
-    message.content_kind = Content::json;
-    message.content = content->dump();
-  } else if (content->is_array()) {
-    HADAL_ASSIGN(message.content, joined_parts(*content, subject));
-  } else {
-    return wrong(subject, "content", "a string", content);
-  }
-  return Done{};
+bool are_text_parts(const OrderedJson& list) {
+  return !list.items().empty() && std::ranges::all_of(list.items(), [](const OrderedJson& part) {
+    const OrderedJson *type = part.find("type"), *text = part.find("text");
+    return type != nullptr && type->is_string() && type->string() == "text" && text != nullptr && text->is_string();
+  });
 }
 
 Result<ToolCall> read_call(const OrderedJson& json, const std::string& subject) {
@@ -90,7 +78,7 @@ Result<ChatMessage> read_message(const OrderedJson& json, const std::string& sub
     return Error{ErrorKind::invalid, fmt::format("{}: expected an object, found {}", subject, json_excerpt(json))};
   ChatMessage message;
   HADAL_ASSIGN(message.role, text_of(json, "role", subject));
-  HADAL_RETURN_IF_ERROR(read_content(json, subject, message));
+  HADAL_RETURN_IF_ERROR(read_content(json.find("content"), subject, message));
   HADAL_RETURN_IF_ERROR(read_calls(json, subject, message));
   for (const auto& [field, into] :
        {std::pair("reasoning_content", &message.reasoning_content), std::pair("tool_call_id", &message.tool_call_id)}) {
@@ -101,6 +89,24 @@ Result<ChatMessage> read_message(const OrderedJson& json, const std::string& sub
 }
 
 }  // namespace
+
+Status read_content(const OrderedJson* content, const std::string& subject, ChatMessage& message) {
+  using Content = ChatMessage::Content;
+  const bool of_tool = message.role == "tool" || message.role == "ipython";
+  if (content == nullptr || content->is_null()) {
+    message.content_kind = content == nullptr ? Content::absent : Content::null;
+  } else if (content->is_string()) {
+    message.content = content->string();
+  } else if (of_tool && (content->is_object() || (content->is_array() && !are_text_parts(*content)))) {
+    message.content_kind = Content::json;
+    message.content = content->dump();
+  } else if (content->is_array()) {
+    HADAL_ASSIGN(message.content, joined_parts(*content, subject));
+  } else {
+    return wrong(subject, "content", "a string", content);
+  }
+  return Done{};
+}
 
 Result<std::vector<ChatMessage>> read_messages(const OrderedJson& json, std::string_view subject) {
   if (!json.is_array())

@@ -5,10 +5,14 @@
 
 #include <algorithm>
 #include <array>
+#include <unordered_set>
 
+#include "base/check.h"
 #include "base/printable.h"
 #include "text/byte_level.h"
+#include "text/pre_tokenizer.h"
 #include "text/tokenizer_builder.h"
+#include "text/utf8.h"
 
 namespace hadal {
 namespace {
@@ -36,8 +40,7 @@ constexpr std::string_view kQwen2[] = {
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"};
 constexpr std::string_view kLlama3[] = {
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"};
-constexpr std::string_view kSmolLm[] = {
-    kDigits[0], R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"};
+constexpr std::string_view kSmolLm[] = {kDigits[0], kGpt2Pattern};
 // Han by itself; then words of other scripts, with their lower-case end or their upper-case beginning.
 constexpr std::string_view kKimiK2[] = {
     R"(\p{sc:Han}+|)"
@@ -51,11 +54,12 @@ struct PreTokenizerKind {
   bool nfc = false, ignore_merges = false, adds_bos = false;
 };
 // Qwen's text is normalised to NFC, as in its tokenizer.json; the other program that reads these files leaves that out.
+// Of two names for the same the first is written.
 constexpr std::array kKinds = std::to_array<PreTokenizerKind>({{"deepseek-llm", kDeepSeekLlm},
                                                                {"deepseek-coder", kDeepSeekCoder},
                                                                {"deepseek-v3", kDeepSeekV3},
-                                                               {"deepseek-r1-qwen", kQwen2, /*nfc=*/true},
                                                                {"qwen2", kQwen2, /*nfc=*/true},
+                                                               {"deepseek-r1-qwen", kQwen2, /*nfc=*/true},
                                                                {"llama-bpe", kLlama3, false, true, true},
                                                                {"smollm", kSmolLm},
                                                                {"kimi-k2", kKimiK2}});
@@ -172,6 +176,55 @@ class GgufVocabularyReader {
   TokenizerBuilder builder_;
 };
 
+enum class Likeness { none, but_for_digits, whole };
+
+// hadal's own vocabularies take numbers one by one (bpe_trainer.cc) and are deepseek-v3's otherwise, whose next steps
+// leave numbers alone.
+Likeness compare_steps(std::span<const std::string> steps, std::span<const std::string> named) {
+  if (std::ranges::equal(steps, named)) return Likeness::whole;
+  const bool digits = !steps.empty() && !named.empty() && steps[0] == kDigits[0] && named[0] == kDeepSeekV3[0];
+  return digits && std::ranges::equal(steps.subspan(1), named.subspan(1)) ? Likeness::but_for_digits : Likeness::none;
+}
+
+struct NumberEdges {
+  std::unordered_set<std::string> begins, ends;  // bytes that a character of \p{N} may begin with, or end with
+};
+
+NumberEdges number_edges() {
+  constexpr char32_t kCharacters = 0x110000, kSurrogates = 0xD800, kSurrogatesEnd = 0xE000;
+  std::string all;  // each one between letters
+  for (char32_t code = 0; code < kCharacters; ++code) {
+    if (code < kSurrogates || code >= kSurrogatesEnd) append_utf8(all, code);
+    all += 'a';
+  }
+  const Result<PreTokenizer> numbers = PreTokenizer::from_patterns(kDigits, "numbers");
+  HADAL_CHECK(numbers.ok());
+  NumberEdges edges;
+  for (const std::string_view piece : numbers->split(all).views) {
+    if (piece.find('a') != piece.npos) continue;
+    for (std::size_t bytes = 1; bytes <= piece.size(); ++bytes) {
+      edges.begins.emplace(piece.substr(0, bytes));
+      edges.ends.emplace(piece.substr(piece.size() - bytes));
+    }
+  }
+  return edges;
+}
+
+// Whether a piece of several numbers becomes the ids that they become one by one. As long as no merge has crossed the
+// seam between two characters, what stands on its sides is the end of the one and the beginning of the other; so where
+// no merge takes such a pair, none ever crosses it. (Bytes without a token would vanish and let others meet.)
+bool numbers_stay_apart(const TokenizerBuilder::Tables& tables) {
+  for (int byte = 0; byte < 256; ++byte)
+    if (!tables.bpe.has_byte(static_cast<std::uint8_t>(byte))) return false;
+  const NumberEdges edges = number_edges();
+  const auto bytes = [&](TokenId id) -> const std::string& {
+    return tables.rows[static_cast<std::size_t>(index(id))].bytes;
+  };
+  return std::ranges::none_of(tables.bpe.merges(), [&](const BpeModel::Pair& merge) {
+    return edges.ends.contains(bytes(merge.left)) && edges.begins.contains(bytes(merge.right));
+  });
+}
+
 }  // namespace
 
 std::string known_pre_tokenizers() {
@@ -180,10 +233,28 @@ std::string known_pre_tokenizers() {
   return all;
 }
 
-std::optional<std::string> pre_tokenizer_of_pattern(std::string_view pattern) {
-  for (const PreTokenizerKind& kind : kKinds)
-    if (kind.patterns.back() == pattern && kind.name != "deepseek-r1-qwen") return std::string(kind.name);
-  return std::nullopt;
+Result<std::string> Tokenizer::gguf_pre_tokenizer(std::string_view subject) const {
+  const auto unsupported = [&](std::string_view part, std::string_view expected, std::string_view found) {
+    return Error{ErrorKind::unsupported, fmt::format("{}: {}: expected {}, found {}", subject, part, expected, found)};
+  };
+  const std::vector<std::string> steps = tables_->pre_tokenizer.steps();
+  for (const PreTokenizerKind& kind : kKinds) {
+    HADAL_ASSIGN(const PreTokenizer named, PreTokenizer::from_patterns(kind.patterns, kind.name));
+    const Likeness likeness = compare_steps(steps, named.steps());
+    if (likeness == Likeness::none) continue;
+    const std::string as_named = fmt::format(", as what GGUF calls {}", kind.name);
+    if (likeness == Likeness::but_for_digits && !numbers_stay_apart(*tables_))
+      return unsupported("pre_tokenizer", "numbers in threes" + as_named, "single ones, and merges that may join them");
+    if (tables_->nfc != kind.nfc)
+      return unsupported("normalizer", (kind.nfc ? "NFC" : "none") + as_named, tables_->nfc ? "NFC" : "none");
+    if (tables_->ignore_merges != kind.ignore_merges)
+      return unsupported("model: ignore_merges", fmt::format("{}{}", kind.ignore_merges, as_named),
+                         fmt::format("{}", tables_->ignore_merges));
+    return std::string(kind.name);
+  }
+  constexpr std::size_t kMaxShown = 200;
+  return unsupported("pre_tokenizer", "that of one of " + known_pre_tokenizers() + ", for which GGUF has names",
+                     printable(fmt::format("{}", fmt::join(steps, " then ")), kMaxShown));
 }
 
 Result<Tokenizer> Tokenizer::from_gguf(const GgufVocabulary& vocabulary, std::string_view subject) {

@@ -24,7 +24,4 @@ struct GgufVocabulary {
 // Those that hadal knows, for errors: "deepseek-llm, ...".
 std::string known_pre_tokenizers();
 
-// The name of the pre-tokenizer whose last pattern this is.
-std::optional<std::string> pre_tokenizer_of_pattern(std::string_view pattern);
-
 }  // namespace hadal

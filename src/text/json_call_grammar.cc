@@ -1,5 +1,5 @@
 // Calls that are a JSON object with a name and arguments: Qwen's between <tool_call> and </tool_call>, Llama's as the
-// whole answer.
+// whole answer, which ends with it.
 //
 // The object is read byte by byte. Once name and the beginning of the arguments are known the call has begun, and the
 // arguments' own bytes are passed on; before that everything is kept, for it may turn out to be no call.
@@ -63,8 +63,9 @@ class JsonCalls final : public CallGrammar {
     const bool inside_a_string = (state_ == State::key || state_ == State::value) && value_end_.in_string();
     if (inside_a_string) return text(name, out);
     if (!marked_) {  // Llama's: before an object it says nothing
-      if (state_ == State::between) return raw_.append(name), check_size(out);
-      return text(name, out);
+      if (state_ != State::between) return text(name, out);
+      announced_ = true;
+      return raw_.append(name), check_size(out);
     }
     if (state_ != State::content && name == kQwenCallEnd && called_) {
       content_.after_call();
@@ -81,17 +82,16 @@ class JsonCalls final : public CallGrammar {
   }
 
   void end(ParsedText& out) override {
-    if (state_ == State::between && only_separators(raw_) && any_call_) {
-      raw_.clear();
-    } else if (state_ != State::content && !called_) {
-      give_up(out);
-    }
+    if (state_ != State::content && !called_) give_up(out);
     content_.end(out);
   }
+
+  bool done() const override { return state_ == State::done; }
 
  private:
   enum class State {
     content,
+    done,     // Llama: behind an object
     between,  // Llama: before an object; Qwen: behind one
     object,   // before "{"
     member,   // before a key or "}"
@@ -104,6 +104,7 @@ class JsonCalls final : public CallGrammar {
 
   void add(char c, ParsedText& out) {
     if (state_ == State::content) return content_.add(c, out);
+    if (state_ == State::done) return;
     if (state_ == State::value && streaming_) return add_to_arguments(c, out);
     raw_ += c;
     if (state_ == State::key || state_ == State::value) return add_to_word(c, out);
@@ -134,7 +135,7 @@ class JsonCalls final : public CallGrammar {
       start_object();
       return enter(State::member);
     }
-    if (!only_separators({&c, 1})) return give_up(out);
+    if (!is_white(c)) return give_up(out);
     check_size(out);
   }
 
@@ -197,17 +198,18 @@ class JsonCalls final : public CallGrammar {
   void begin(ParsedText& out) {
     begin_call(name_, out);
     raw_.clear();
-    called_ = any_call_ = true;
+    called_ = true;
   }
 
   void end_object(ParsedText& out) {
     if (!called_) {
-      if (name_.empty()) return give_up(out);
+      // Data has names too.
+      if (name_.empty() || (early_arguments_.empty() && !marked_ && !announced_)) return give_up(out);
       begin(out);
       add_arguments(early_arguments_.empty() ? "{}" : early_arguments_, out);
     }
     raw_.clear();
-    enter(State::between);
+    enter(marked_ ? State::between : State::done);
   }
 
   void open() {
@@ -241,12 +243,6 @@ class JsonCalls final : public CallGrammar {
     if (raw_.size() > kMaxHeldBytes) give_up(out);
   }
 
-  // What may stand between two objects of Llama.
-  bool only_separators(std::string_view text) const {
-    return std::all_of(text.begin(), text.end(),
-                       [&](char c) { return is_white(c) || (!marked_ && any_call_ && c == ';'); });
-  }
-
   const bool marked_;
   State state_;
   CallContent content_;
@@ -254,7 +250,7 @@ class JsonCalls final : public CallGrammar {
   std::string word_, key_, name_, early_arguments_;
   ValueEnd value_end_;
   bool called_ = false;     // this object has begun a call
-  bool any_call_ = false;   // an object of this answer has
+  bool announced_ = false;  // by Llama's marker
   bool streaming_ = false;  // in the arguments of a call that has begun
 };
 

@@ -62,17 +62,17 @@ class Llama3 final : public ChatFormat {
     RenderedPrompt rendered;
     Prompt& out = rendered.prompt;
     const OrderedJson* tools = tools_of(options);
+    const auto is_open = [&](std::size_t i) { return options.continue_final_message && i + 1 == messages.size(); };
     std::size_t next = messages.front().role == "system" ? 1 : 0;
     write_system(next == 1 ? trimmed_content(messages.front()) : std::string_view(), options, out);
     if (tools != nullptr && options.tools_in_user_message) {
       if (next == messages.size())
         return Error{ErrorKind::invalid, "tools: expected a message of the user that they can stand in, found none"};
-      write_first_user_message(messages[next++], *tools, out);
+      write_first_user_message(messages[next], *tools, is_open(next), out);
+      ++next;
     }
-    for (std::size_t i = next; i < messages.size(); ++i) {
-      const bool open = options.continue_final_message && i + 1 == messages.size();
-      HADAL_RETURN_IF_ERROR(write_message(messages[i], i, open, out));
-    }
+    for (std::size_t i = next; i < messages.size(); ++i)
+      HADAL_RETURN_IF_ERROR(write_message(messages[i], i, is_open(i), out));
     if (options.add_generation_prompt) write_header("assistant", out).text("\n\n");
     return rendered;
   }
@@ -87,11 +87,12 @@ class Llama3 final : public ChatFormat {
     return out.control(kHeader).text(role).control(kHeaderEnd);
   }
 
-  static void write_tools(const OrderedJson& tools, Prompt& out) {
-    out.text(
+  static std::string tools_text(const OrderedJson& tools) {
+    std::string text =
         "Respond in the format {\"name\": function name, \"parameters\": dictionary of argument name and its value}."
-        "Do not use variables.\n\n");
-    for (const OrderedJson& tool : tools.items()) out.text(tool.dump_indented(4)).text("\n\n");
+        "Do not use variables.\n\n";
+    for (const OrderedJson& tool : tools.items()) text += tool.dump_indented(4) + "\n\n";
+    return text;
   }
 
   static void write_system(std::string_view content, const RenderOptions& options, Prompt& out) {
@@ -105,19 +106,22 @@ class Llama3 final : public ChatFormat {
       out.text(
           "You have access to the following functions. To call a function, please respond with JSON for a function "
           "call.");
-      write_tools(*tools, out);
+      out.text(tools_text(*tools));
     }
     out.text(content).control(kEndOfTurn);
   }
 
   // Whoever spoke it: the template does not look.
-  static void write_first_user_message(const ChatMessage& message, const OrderedJson& tools, Prompt& out) {
+  static void write_first_user_message(const ChatMessage& message, const OrderedJson& tools, bool open, Prompt& out) {
     write_header("user", out).text("\n\n");
     out.text(
         "Given the following functions, please respond with a JSON for a function call with its proper arguments that "
         "best answers the given prompt.\n\n");
-    write_tools(tools, out);
-    out.text(trimmed_content(message)).control(kEndOfTurn);
+    const std::string definitions = tools_text(tools);
+    const std::string_view content = trimmed_content(message);
+    if (open && content.empty()) return static_cast<void>(out.text(trimmed(definitions)));  // as in write_message
+    out.text(definitions).text(content);
+    if (!open) out.control(kEndOfTurn);
   }
 
   static Status write_message(const ChatMessage& message, std::size_t index, bool open, Prompt& out) {

@@ -12,10 +12,6 @@ namespace {
 constexpr int kMaxDepth = 8;   // of sequences within sequences; known files have one
 constexpr int kMaxSteps = 64;  // DeepSeek-V2 has seven
 
-// What ByteLevel means by use_regex: true (GPT-2's pattern).
-constexpr std::string_view kGpt2Pattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-
 std::string quoted_literal(std::string_view text) {
   std::string pattern;
   for (const char c : text) {
@@ -44,6 +40,15 @@ Result<PreTokenizer> PreTokenizer::from_patterns(std::span<const std::string_vie
     result.steps_.push_back(std::move(step));
   }
   return result;
+}
+
+std::vector<std::string> PreTokenizer::steps() const {
+  std::vector<std::string> steps;
+  for (const Step& step : steps_) {
+    if (step.add_prefix_space) steps.emplace_back("add_prefix_space");
+    if (!step.regex.empty()) steps.push_back(step.regex[0].pattern());
+  }
+  return steps;
 }
 
 Status PreTokenizer::append_steps(const Json& json, const std::string& subject, int depth, std::vector<Step>& steps) {

@@ -18,6 +18,10 @@
 
 namespace hadal {
 
+// What ByteLevel means by use_regex: true.
+inline constexpr std::string_view kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
 // Pieces are views into the text, or into `owned` where a step adds a blank in front.
 struct Pieces {
   std::vector<std::string_view> views;
@@ -34,6 +38,10 @@ class PreTokenizer {
 
   // text: valid UTF-8; it must outlive the pieces.
   Pieces split(std::string_view text) const;
+
+  // All that it does, one step after another: patterns (SplitRegex::pattern) and "add_prefix_space". Two with the same
+  // steps cut alike, whatever file they come from.
+  std::vector<std::string> steps() const;
 
  private:
   struct Step {

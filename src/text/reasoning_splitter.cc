@@ -43,6 +43,19 @@ SplitText ReasoningSplitter::push(std::string_view text) {
   return out;
 }
 
+// Only where the same tag in a text would count; elsewhere it is text too.
+SplitText ReasoningSplitter::push_tag(Tag tag) {
+  if (tag == Tag::open && (state_ == State::undecided || state_ == State::reasoning_begins)) {
+    held_.clear();
+    state_ = State::reasoning_begins;
+    return {};
+  }
+  if (tag == Tag::open || !in_reasoning()) return push(tag == Tag::open ? kOpen : kClose);
+  SplitText out = end_thought();
+  state_ = State::answer_begins;
+  return out;
+}
+
 SplitText ReasoningSplitter::flush() {
   SplitText out;
   // Nothing more can become a tag. Line breaks at the very end of an unfinished thought are kept: no tag follows.
@@ -67,6 +80,14 @@ SplitText ReasoningSplitter::end_thought() {
   return out;
 }
 
+bool ReasoningSplitter::begins_with_open(std::string_view text) const {
+  return tags_ == Tags::text && text.starts_with(kOpen);
+}
+
+bool ReasoningSplitter::may_become_open(std::string_view text) const {
+  return text.empty() || (tags_ == Tags::text && kOpen.starts_with(text));
+}
+
 bool ReasoningSplitter::step(SplitText& out) {
   const std::string_view held = held_;
   const auto drop = [&](std::size_t bytes, State next) {
@@ -77,20 +98,22 @@ bool ReasoningSplitter::step(SplitText& out) {
   switch (state_) {
     case State::undecided: {
       const std::size_t word = std::min(held.find_first_not_of(" \t\r\n"), held.size());
-      if (held.substr(word).starts_with(kOpen)) return drop(word + kOpen.size(), State::reasoning_begins);
-      if (kOpen.starts_with(held.substr(word))) return false;
+      if (begins_with_open(held.substr(word))) return drop(word + kOpen.size(), State::reasoning_begins);
+      if (may_become_open(held.substr(word))) return false;
       state_ = State::answer;  // the white space in front is the answer's own
       return true;
     }
     case State::reasoning_begins: {
       const std::size_t word = std::min(held.find_first_not_of("\r\n"), held.size());
-      if (held.substr(word).starts_with(kOpen)) return drop(word + kOpen.size(), State::reasoning_begins);
-      if (kOpen.starts_with(held.substr(word))) return drop(word, state_), false;
+      if (begins_with_open(held.substr(word))) return drop(word + kOpen.size(), State::reasoning_begins);
+      if (may_become_open(held.substr(word))) return drop(word, state_), false;
       return drop(word, State::reasoning);
     }
     case State::reasoning: {
-      const std::size_t tag = held.find(kClose);
-      const std::size_t keep_from = tag != held.npos ? tag : held.size() - unfinished_tag(held, kClose);
+      const bool searched = tags_ == Tags::text;
+      const std::size_t tag = searched ? held.find(kClose) : held.npos;
+      const std::size_t unfinished = searched ? unfinished_tag(held, kClose) : 0;
+      const std::size_t keep_from = tag != held.npos ? tag : held.size() - unfinished;
       const std::size_t sure = line_breaks_before(held, keep_from);
       out.reasoning.append(held.substr(0, sure));
       if (tag != held.npos) return drop(tag + kClose.size(), State::answer_begins);

@@ -12,9 +12,10 @@
 namespace hadal {
 namespace {
 
-Status read_thinking(const Json& body, const Json* arguments, RenderOptions& options) {
+// A template that does not think ignores the argument; the request's own field must not be ignored.
+Status read_thinking(const Json& body, const Json* arguments, const ChatFormat& format, RenderOptions& options) {
   const Json* thinking = json_field(body, "thinking");
-  if (thinking == nullptr && arguments != nullptr) thinking = json_field(*arguments, "thinking");
+  if (thinking == nullptr && arguments != nullptr && format.can_think()) thinking = json_field(*arguments, "thinking");
   if (thinking == nullptr) return Done{};
   if (!thinking->is_boolean()) return json_field_error("request", "thinking", "true or false", thinking);
   options.thinking = thinking->get<bool>();
@@ -33,12 +34,12 @@ Status read_tools(const OrderedJson& body, RenderOptions& options) {
   return Done{};
 }
 
-Result<RenderOptions> read_options(const Json& json, const OrderedJson& body) {
+Result<RenderOptions> read_options(const Json& json, const OrderedJson& body, const ChatFormat& format) {
   RenderOptions options;
   const Json* arguments = json_field(json, "template_args");
   if (arguments != nullptr && !arguments->is_object())
     return json_field_error("request", "template_args", "an object", arguments);
-  HADAL_RETURN_IF_ERROR(read_thinking(json, arguments, options));
+  HADAL_RETURN_IF_ERROR(read_thinking(json, arguments, format, options));
   HADAL_ASSIGN(options.continue_final_message, json_bool(json, "continue_final_message", false, "request"));
   HADAL_ASSIGN(options.add_generation_prompt,
                json_bool(json, "add_generation_prompt", !options.continue_final_message, "request"));
@@ -69,7 +70,7 @@ Result<std::string> render_json(const Tokenizer& tokenizer, const ChatFormat& fo
   const OrderedJson* list = ordered.find("messages");
   if (list == nullptr) return json_field_error("request", "messages", "a list of messages", nullptr);
   HADAL_ASSIGN(const std::vector<ChatMessage> messages, read_messages(*list, "messages"));
-  HADAL_ASSIGN(const RenderOptions options, read_options(json, ordered));
+  HADAL_ASSIGN(const RenderOptions options, read_options(json, ordered, format));
   HADAL_ASSIGN(const RenderedPrompt rendered, format.render(messages, options));
   HADAL_ASSIGN(const std::vector<TokenId> ids, tokenizer.encode(rendered.prompt));
   const std::string prompt = Json(rendered.prompt.string()).dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -14,7 +14,7 @@
 namespace hadal {
 
 // One line of JSON. A format whose template has no place for tools writes none, as the template does. Of template_args
-// count what a format's template knows: "thinking" (DeepSeek), "date_string", "tools_in_user_message" and
+// count what a format's template knows: "thinking" (formats that think), "date_string", "tools_in_user_message" and
 // "custom_tools" (Llama); others are ignored, as Jinja does.
 Result<std::string> render_json(const Tokenizer& tokenizer, const ChatFormat& format, std::string_view body);
 

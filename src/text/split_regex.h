@@ -2,7 +2,8 @@
 //
 // tokenizer.json writes them for Oniguruma (Ruby syntax, Unicode); PCRE2 runs them here. Where
 // the two would disagree the pattern is rewritten (\s is Unicode White_Space: with U+0085, without
-// U+180E) or refused by name (\w, nested classes, {n,m}+, ...); nothing is matched "about right".
+// U+180E; \p{Han} is the script alone) or refused by name (\w, nested classes, {n,m}+, {n}?, ...);
+// nothing is matched "about right".
 // PCRE2 10.42 knows Unicode 14: characters of later editions have no class.
 //
 // Threads: a SplitRegex is constant; a RegexScratch belongs to one thread at a time.
@@ -10,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -40,7 +42,11 @@ class SplitRegex {
   // match limit (only a hostile one does), the rest of the text is one piece.
   void split(std::string_view text, std::vector<std::string_view>& out, RegexScratch& scratch) const;
 
+  // Patterns that differ only in how they spell a character (a line break or \n or \x{A}) have the same one.
+  const std::string& pattern() const { return pattern_; }
+
  private:
+  std::string pattern_;               // as PCRE2 was given it
   std::shared_ptr<const void> code_;  // pcre2_code
 };
 

@@ -82,6 +82,10 @@ class Tokenizer {
   bool adds_bos() const;  // the post-processor puts BOS before raw text (Llama's does, DeepSeek's not)
   const std::string& chat_template() const;  // Jinja text, "" without one; only ever looked at, never run
 
+  // The name by which tokenizer.ggml.pre says how this one cuts and merges ("deepseek-v3"), for from_gguf to make the
+  // same ids of any text. Error: what differs from all that have names. `subject` names the file.
+  Result<std::string> gguf_pre_tokenizer(std::string_view subject) const;
+
   // What tokenizer_config.json says; from_directory calls it. `subject` names the file.
   Status apply_config(std::string_view json, std::string_view subject);
 

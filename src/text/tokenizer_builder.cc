@@ -72,6 +72,7 @@ void TokenizerBuilder::finish_tokens(bool ignore_merges) {
     if (found != tables_->spellings.end() && !is_control(found->second))
       tables_->bpe.set_byte_token(static_cast<std::uint8_t>(byte), found->second);
   }
+  tables_->ignore_merges = ignore_merges;
   if (!ignore_merges) return;
   for (const auto& [spelling, id] : tables_->spellings) {
     if (is_control(id)) continue;

@@ -48,7 +48,7 @@ struct Tokenizer::Tables {
   std::unordered_map<std::string, TokenId> spellings;  // vocabulary entries and added tokens
   BpeModel bpe;
   AddedTokenFinder before_normalizer, after_normalizer;
-  bool nfc = false;
+  bool nfc = false, ignore_merges = false;
   PreTokenizer pre_tokenizer;
   std::optional<TokenId> bos, eos;
   bool adds_bos = false;

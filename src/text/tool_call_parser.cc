@@ -119,6 +119,10 @@ ParsedText ToolCallParser::push_marker(std::string_view name) {
   return out;
 }
 
+bool ToolCallParser::done() const {
+  return grammar_->done();
+}
+
 ParsedText ToolCallParser::finish() {
   ParsedText out;
   grammar_->text(std::exchange(held_, {}), out);

@@ -6,6 +6,8 @@
 // is for the caller to see.
 //  - What only looked like a call (no name, no separator, broken JSON before the arguments) is content, markers and
 //  all.
+//  - Llama's template can write one call a turn, so its first one ends the answer: the model calls again when it has
+//  the result. An object without arguments is no call of Llama's unless a marker stands before it.
 //  - A call whose arguments end with the stream is a call; its arguments are what there is of them.
 //  - Line breaks between content and calls, and white space between calls, belong to the format and are dropped.
 // At most kMaxHeldBytes are held back.
@@ -57,6 +59,7 @@ class ToolCallParser {
   ParsedText push(std::string_view text);
   ParsedText push_marker(std::string_view name);  // a control token; one of markers()
   ParsedText finish();                            // the end of the stream
+  bool done() const;                              // the answer has ended with a call: nothing more counts
 
   // The control tokens that count, the one that opens calls first.
   static std::span<const std::string_view> markers(ToolCallSyntax syntax);

@@ -92,6 +92,23 @@ TEST(AnswerCalls, StopStringsAreSoughtInContentAlone) {
   EXPECT_TRUE(stream("get" CALLS CALL "get" SEP "{}" CALL_END, options).calls.empty());
 }
 
+TEST(AnswerCalls, OfLlamaEndsTheAnswer) {
+  AnswerStream answer(tokenizer(), {.start = Start::undecided, .calls = ToolCallSyntax::llama});
+  Delta all;
+  const auto say = [&](std::string_view said) {
+    for (const TokenId id : tokenizer().encode(said)) all.append(answer.push(id));
+  };
+  say("{\"name\": \"get\", \"parameters\": {\"so\": 1}");
+  EXPECT_FALSE(answer.stopped());
+  say("}");
+  EXPECT_TRUE(answer.stopped());
+  say("; {\"name\": \"weather\", \"parameters\": {}}");
+  all.append(answer.finish());
+  EXPECT_EQ(all.text, "");
+  ASSERT_EQ(answer.whole().tool_calls.size(), 1u);
+  EXPECT_EQ(answer.whole().tool_calls[0].arguments, "{\"so\": 1}");
+}
+
 // After the prompts of R1 and of V3.1 alike, it calls.
 const std::filesystem::path& caller() {
   static const TempDir folder;

@@ -1,5 +1,5 @@
-// What a reader sees of an answer depends on its bytes alone, not on the tokens they came in, and is whole at every
-// moment.
+// What a reader sees of an answer depends on its bytes and its tags alone, not on the tokens that the bytes came in,
+// and is whole at every moment.
 #include "chat/answer_stream.h"
 
 #include <gtest/gtest.h>
@@ -20,13 +20,23 @@ using Start = ReasoningSplitter::Start;
 using Options = AnswerStream::Options;
 
 // Every beginning of a word is a token too, so that a text can be cut into tokens in many ways.
+constexpr std::string_view kWords = "think thinking END stop 5€ 深海 \n\n </ <";
 const Tokenizer& tokenizer() {
-  static const Tokenizer made = testing::opened(testing::tiny_tokenizer("think thinking END stop 5€ 深海 \n\n </ <"));
+  static const Tokenizer made = testing::opened(testing::tiny_tokenizer(kWords));
   return made;
 }
 
-std::vector<TokenId> ids_of(std::string_view text) {
-  return tokenizer().encode(text, SpecialTokens::parse);
+// Its model can only spell the tags.
+const Tokenizer& tagless() {
+  static const Tokenizer made = testing::opened(testing::tiny_tokenizer(
+      kWords,
+      {.special_tokens = {"<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>"}}));
+  return made;
+}
+
+std::vector<TokenId> ids_of(std::string_view text, const Tokenizer& tokenizer = hadal::tokenizer(),
+                            SpecialTokens special = SpecialTokens::parse) {
+  return tokenizer.encode(text, special);
 }
 
 struct Streamed {
@@ -37,8 +47,9 @@ struct Streamed {
   int reasoning_tokens = 0;
 };
 
-Streamed stream(const std::vector<TokenId>& ids, const Options& options) {
-  AnswerStream answer(tokenizer(), options);
+Streamed stream(const std::vector<TokenId>& ids, const Options& options,
+                const Tokenizer& tokenizer = hadal::tokenizer()) {
+  AnswerStream answer(tokenizer, options);
   Streamed out;
   for (const TokenId id : ids) out.deltas.push_back(answer.push(id));
   out.deltas.push_back(answer.finish());
@@ -61,6 +72,31 @@ TEST(AnswerStream, ReasoningAndAnswerArePartedAtTheTag) {
 
 TEST(AnswerStream, ModelThatOpensItsOwnThoughtIsPartedToo) {
   const Streamed out = stream(ids_of("<think>\nthinking</think>END"), {.start = Start::undecided, .stop = {}});
+  EXPECT_EQ(out.reasoning, "thinking");
+  EXPECT_EQ(out.text, "END");
+}
+
+// MODELS.md 10.3: a thought about tags does not end at them.
+TEST(AnswerStream, SpelledTagsAreTextWhereTheVocabularyHasThem) {
+  std::vector<TokenId> ids = ids_of("thinking of </think> and <think>", tokenizer(), SpecialTokens::plain);
+  for (const TokenId id : ids_of("\n</think>\n5")) ids.push_back(id);
+  for (const TokenId id : ids_of(" <think>", tokenizer(), SpecialTokens::plain)) ids.push_back(id);
+  const Streamed out = stream(ids, {.start = Start::reasoning, .stop = {}});
+  EXPECT_EQ(out.reasoning, "thinking of </think> and <think>");
+  EXPECT_EQ(out.text, "5 <think>");
+  const Streamed answer = stream(ids_of("<think>5", tokenizer(), SpecialTokens::plain), {.start = Start::undecided});
+  EXPECT_EQ(answer.text, "<think>5");
+}
+
+TEST(AnswerStream, SpelledTagsCountWhereTheVocabularyHasNone) {
+  const Streamed out =
+      stream(ids_of("thinking\n</think>\n\n5", tagless()), {.start = Start::reasoning, .stop = {}}, tagless());
+  EXPECT_EQ(out.reasoning, "thinking");
+  EXPECT_EQ(out.text, "5");
+}
+
+TEST(AnswerStream, ThoughtThatIsOpenedTwiceIsOne) {
+  const Streamed out = stream(ids_of("<think>\nthinking</think>END"), {.start = Start::reasoning, .stop = {}});
   EXPECT_EQ(out.reasoning, "thinking");
   EXPECT_EQ(out.text, "END");
 }
@@ -120,6 +156,7 @@ TEST(AnswerStream, ControlTokensAreNoTextUnlessTheyAreAskedFor) {
   EXPECT_EQ(stream(ids, {}).text, "5 END");
   const Options write{.start = Start::answer, .stop = {}, .control_tokens = Options::ControlTokens::write};
   EXPECT_EQ(stream(ids, write).text, "5<｜User｜> END<｜end▁of▁sentence｜>");
+  EXPECT_EQ(stream(ids_of("<think>5</think>"), write).text, "<think>5</think>");
 }
 
 TEST(AnswerStream, ADroppedControlTokenDoesNotCutTheCharacterAroundIt) {
@@ -133,25 +170,28 @@ TEST(AnswerStream, ADroppedControlTokenDoesNotCutTheCharacterAroundIt) {
   EXPECT_EQ(stream(ids, {}).text, "€");
 }
 
-// The same bytes in other tokens: at each place a random one of those that go on there.
-std::vector<TokenId> cut_at_random(std::string_view text, Rng& rng) {
-  static const std::multimap<char, TokenId> by_first_byte = [] {
-    std::multimap<char, TokenId> map;
-    for (int id = 0; id < tokenizer().vocab_size(); ++id) {
-      const std::string_view bytes = tokenizer().token_bytes(TokenId{id});
-      const bool tag = bytes == "<think>" || bytes == "</think>";  // which may come as one token or as text
-      if (!bytes.empty() && (tag || !tokenizer().is_control(TokenId{id}))) map.emplace(bytes.front(), TokenId{id});
-    }
-    return map;
-  }();
+// The same bytes in other tokens: at each place a random one of those that go on there; a tag that is a token stays so.
+std::vector<TokenId> cut_at_random(std::string_view text, const Tokenizer& tokenizer, Rng& rng) {
+  std::multimap<char, TokenId> by_first_byte;
+  for (int id = 0; id < tokenizer.vocab_size(); ++id) {
+    const std::string_view bytes = tokenizer.token_bytes(TokenId{id});
+    if (!bytes.empty() && !tokenizer.is_control(TokenId{id})) by_first_byte.emplace(bytes.front(), TokenId{id});
+  }
   std::vector<TokenId> ids;
   while (!text.empty()) {
     std::vector<TokenId> fitting;
+    std::string_view run = text;  // up to the next tag that is a token
+    for (const char* tag : {"<think>", "</think>"}) {
+      const auto id = tokenizer.find_control(tag);
+      if (!id) continue;
+      if (text.starts_with(tag)) fitting.push_back(*id);
+      run = run.substr(0, text.find(tag));
+    }
     const auto [first, last] = by_first_byte.equal_range(text.front());
     for (auto it = first; it != last; ++it)
-      if (text.starts_with(tokenizer().token_bytes(it->second))) fitting.push_back(it->second);
+      if (run.starts_with(tokenizer.token_bytes(it->second))) fitting.push_back(it->second);
     ids.push_back(fitting[rng.next_below(fitting.size())]);
-    text.remove_prefix(tokenizer().token_bytes(ids.back()).size());
+    text.remove_prefix(tokenizer.token_bytes(ids.back()).size());
   }
   return ids;
 }
@@ -176,23 +216,24 @@ TEST(AnswerStream, HoweverTheBytesAreCutIntoTokensTheSameComesOut) {
   const std::vector<std::vector<std::string>> stops = {{}, {"END"}, {"stop 5", "深海", "\n\n"}, {"€"}};
   Rng rng(5);
   int different_cuts = 0;
-  for (const std::string& text : texts)
-    for (const std::vector<std::string>& stop : stops)
-      for (const Start start : {Start::answer, Start::undecided, Start::reasoning}) {
-        const Options options{.start = start, .stop = stop};
-        const std::vector<TokenId> ids = ids_of(text);
-        const Streamed expected = stream(ids, options);
-        expect_whole_at_every_moment(expected, options);
-        for (int trial = 0; trial < 20; ++trial) {
-          const std::vector<TokenId> other = cut_at_random(text, rng);
-          const Streamed out = stream(other, options);
-          expect_whole_at_every_moment(out, options);
-          EXPECT_EQ(out.reasoning, expected.reasoning) << text;
-          EXPECT_EQ(out.text, expected.text) << text;
-          EXPECT_EQ(out.stopped, expected.stopped) << text;
-          different_cuts += other != ids;
+  for (const Tokenizer* tokenizer : {&hadal::tokenizer(), &tagless()})
+    for (const std::string& text : texts)
+      for (const std::vector<std::string>& stop : stops)
+        for (const Start start : {Start::answer, Start::undecided, Start::reasoning}) {
+          const Options options{.start = start, .stop = stop};
+          const std::vector<TokenId> ids = ids_of(text, *tokenizer);
+          const Streamed expected = stream(ids, options, *tokenizer);
+          expect_whole_at_every_moment(expected, options);
+          for (int trial = 0; trial < 10; ++trial) {
+            const std::vector<TokenId> other = cut_at_random(text, *tokenizer, rng);
+            const Streamed out = stream(other, options, *tokenizer);
+            expect_whole_at_every_moment(out, options);
+            EXPECT_EQ(out.reasoning, expected.reasoning) << text;
+            EXPECT_EQ(out.text, expected.text) << text;
+            EXPECT_EQ(out.stopped, expected.stopped) << text;
+            different_cuts += other != ids;
+          }
         }
-      }
   EXPECT_GT(different_cuts, 500);  // of 960: the cuts really differ
 }
 

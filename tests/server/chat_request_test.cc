@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "text/chat_messages.h"
+
 namespace hadal {
 namespace {
 
@@ -63,6 +65,7 @@ TEST(ChatRequest, EveryFieldArrives) {
   EXPECT_EQ(generation.messages[1].content, "What is 2+2?");
   EXPECT_EQ(generation.messages[2].reasoning_content, "2+2=4");
   EXPECT_EQ(generation.messages[3].content, "");
+  EXPECT_EQ(generation.messages[3].content_kind, ChatMessage::Content::null);  // as `hadal render` has it
   EXPECT_TRUE(request.stream && request.include_usage);
   EXPECT_EQ(generation.sampling.temperature, 0);
   EXPECT_EQ(generation.sampling.top_p, 0.5);
@@ -72,6 +75,23 @@ TEST(ChatRequest, EveryFieldArrives) {
   EXPECT_EQ(generation.max_tokens, 99);
   EXPECT_THAT(generation.stop, ElementsAre("a", "b"));
   EXPECT_EQ(generation.thinking, false);
+}
+
+// What a format makes of a content, it makes of it here and in `hadal render`.
+TEST(ChatRequest, ContentsAreThoseOfRender) {
+  const std::string messages = R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
+      {"role":"assistant"},{"role":"assistant","content":null},{"role":"user","content":[]},
+      {"role":"assistant","content":null,"tool_calls":[{"id":"1","function":{"name":"f","arguments":"{}"}}]},
+      {"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"c"},{"type":"text","text":"d"}]}])";
+  const auto here = parsed("{\"messages\":" + messages + "}").generation.messages;
+  const auto there = read_messages(*OrderedJson::parse(messages, "messages"), "messages");
+  ASSERT_TRUE(there.ok()) << there.error().message;
+  ASSERT_EQ(here.size(), there->size());
+  for (std::size_t i = 0; i < here.size(); ++i) {
+    EXPECT_EQ(here[i].content, (*there)[i].content) << i;
+    EXPECT_EQ(here[i].content_kind, (*there)[i].content_kind) << i;
+  }
+  EXPECT_EQ(here.back().content, "cd");
 }
 
 TEST(ChatRequest, SeedKeepsEveryDigitAndMayBeNegative) {

@@ -255,5 +255,19 @@ TEST(RenderJson, NamesWhatIsWrongWithARequest) {
             R"({"prompt": "<｜begin▁of▁sentence｜><｜Assistant｜><think>", "ids": [0, 6, 3]})");
 }
 
+// As Jinja does with an argument that a template does not read; the request's own field asks for what there is not.
+TEST(RenderJson, ArgumentsThatATemplateDoesNotKnowAreIgnored) {
+  const auto prompt = [](const char* name, const std::string& fields) {
+    const auto result = render_json(golden_tokenizer("deepseek_v3"), format(name), R"({"messages": [])" + fields + "}");
+    return result.ok() ? *result : result.error().message;
+  };
+  const std::string plain = prompt("deepseek-v3", "");
+  EXPECT_THAT(plain, HasSubstr("<｜Assistant｜>"));
+  for (const char* arguments : {R"({"thinking": true})", R"({"thinking": "much"})", R"({"colour": 7})"})
+    EXPECT_EQ(prompt("deepseek-v3", std::string(R"(, "template_args": )") + arguments), plain);
+  EXPECT_THAT(prompt("deepseek-v3", R"(, "thinking": true)"), HasSubstr("deepseek-v3 has no thinking mode"));
+  EXPECT_THAT(prompt("deepseek-v3.1", R"(, "template_args": {"thinking": "much"})"), HasSubstr("expected true or"));
+}
+
 }  // namespace
 }  // namespace hadal

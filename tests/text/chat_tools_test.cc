@@ -211,6 +211,26 @@ TEST(ChatTools, LlamaNeedsAMessageToPutToolsIn) {
               HasSubstr("error: tools: expected a message of the user"));
 }
 
+// What the template gives, cut behind the message.
+TEST(ChatTools, LlamaGoesOnWithAMessageThatToolsStandIn) {
+  const RenderOptions open{
+      .add_generation_prompt = false, .continue_final_message = true, .tools = tools(R"([{"name": "f"}])")};
+  EXPECT_THAT(rendered("llama3", R"([{"role": "assistant", "content": " It is "}])", open),
+              testing::EndsWith("{\n    \"name\": \"f\"\n}\n\nIt is"));
+  EXPECT_THAT(rendered("llama3", R"([{"role": "assistant", "content": " "}])", open),
+              testing::EndsWith("{\n    \"name\": \"f\"\n}"));
+}
+
+// A template prints any list as JSON, but clients mean its texts, as they do in other messages.
+TEST(ChatTools, ResultThatIsAListOfTextsIsTheirText) {
+  const auto of = [](const std::string& content) {
+    return rendered("qwen2.5", R"([{"role": "user", "content": "u"}, {"role": "tool", "content": )" + content + "}]");
+  };
+  EXPECT_THAT(of(R"([{"type": "text", "text": "1"}, {"type": "text", "text": "2"}])"), HasSubstr("\n12\n</tool_resp"));
+  EXPECT_THAT(of(R"([{"type": "text", "text": "1"}, {"type": "sum"}])"), HasSubstr("\n[{\"type\": \"text\", "));
+  EXPECT_THAT(of("[]"), HasSubstr("\n[]\n</tool_resp"));
+}
+
 TEST(ChatTools, CallsThatAreNoCallsAreNamed) {
   const auto with_calls = [](const std::string& calls) {
     return rendered("qwen2.5",

@@ -89,6 +89,51 @@ TEST(ReasoningSplitter, IsTheSameByteByByteForRandomTexts) {
   }
 }
 
+// The same stream with its tags as tokens; between them text that spells no tag, `step` bytes at a time.
+Split split_tokens(Start start, std::string_view text, std::size_t step) {
+  using Tag = ReasoningSplitter::Tag;
+  ReasoningSplitter splitter(start, ReasoningSplitter::Tags::tokens);
+  Split all;
+  const auto take = [&](const SplitText& part) {
+    all.reasoning += part.reasoning;
+    all.text += part.text;
+  };
+  while (!text.empty()) {
+    const std::size_t open = text.find("<think>"), close = text.find("</think>");
+    const std::size_t next = std::min({open, close, text.size()});
+    for (std::size_t at = 0; at < next; at += step) take(splitter.push(text.substr(at, std::min(step, next - at))));
+    text.remove_prefix(next);
+    if (text.empty()) break;
+    take(splitter.push_tag(open < close ? Tag::open : Tag::close));
+    text.remove_prefix(open < close ? 7 : 8);
+  }
+  take(splitter.flush());
+  return all;
+}
+
+TEST(ReasoningSplitter, IsTheSameWhenTagsAreTokens) {
+  for (const Case& c : kCases)
+    for (const std::size_t step : {1u, 2u, 5u, 100u})
+      EXPECT_EQ(split_tokens(c.start, c.text, step), c.expected) << c.text << " by " << step;
+}
+
+TEST(ReasoningSplitter, SpelledTagsAreTextWhereThereAreTokens) {
+  using Tag = ReasoningSplitter::Tag;
+  ReasoningSplitter splitter(Start::reasoning, ReasoningSplitter::Tags::tokens);
+  EXPECT_EQ(splitter.push("<think> R1 ends a thought with </think>").reasoning,
+            "<think> R1 ends a thought with </think>");
+  EXPECT_EQ(splitter.push("\n</thi").reasoning, "\n</thi");  // nothing is held back
+  EXPECT_EQ(splitter.push_tag(Tag::open).reasoning, "<think>");
+  EXPECT_TRUE(splitter.in_reasoning());
+  EXPECT_EQ(splitter.push_tag(Tag::close).reasoning, "");
+  EXPECT_FALSE(splitter.in_reasoning());
+  EXPECT_EQ(splitter.push("\n\n<think>").text, "<think>");
+  EXPECT_EQ(splitter.push_tag(Tag::close).text, "</think>");
+  ReasoningSplitter undecided(Start::undecided, ReasoningSplitter::Tags::tokens);
+  EXPECT_EQ(undecided.push("<think>a").text, "<think>a");
+  EXPECT_EQ(undecided.push_tag(Tag::open).text, "<think>");
+}
+
 TEST(ReasoningSplitter, HoldsBackOnlyWhatMayStillChange) {
   ReasoningSplitter splitter(Start::reasoning);
   EXPECT_EQ(splitter.push("thinking").reasoning, "thinking");

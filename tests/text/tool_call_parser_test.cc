@@ -177,10 +177,14 @@ const std::vector<Case> kCases = {
      {"", {{"f", "{}"}}}},
     {Syntax::llama,
      "{\"name\": \"f\", \"parameters\": {}}; {\"name\": \"g\", \"parameters\": {}}\n",
-     {"", {{"f", "{}"}, {"g", "{}"}}}},
+     {"", {{"f", "{}"}}}},
+    {Syntax::llama, "{\"parameters\": {\"x\": 1}, \"name\": \"f\"}", {"", {{"f", "{\"x\": 1}"}}}},
+    {Syntax::llama, "{\"name\": \"Ada\", \"id\": 7}", {"{\"name\": \"Ada\", \"id\": 7}", {}}},
+    {Syntax::llama, "{\"name\": \"Ada\"}\n", {"{\"name\": \"Ada\"}\n", {}}},
+    {Syntax::llama, "<|python_tag|>{\"name\": \"today\"}", {"", {{"today", "{}"}}}},
     {Syntax::llama, "{\"answer\": 42}", {"{\"answer\": 42}", {}}},
     {Syntax::llama, "Call {\"name\": \"f\", \"parameters\": {}}", {"Call {\"name\": \"f\", \"parameters\": {}}", {}}},
-    {Syntax::llama, "{\"name\": \"f\", \"parameters\": {}} done", {" done", {{"f", "{}"}}}},
+    {Syntax::llama, "{\"name\": \"f\", \"parameters\": {}} done", {"", {{"f", "{}"}}}},
     {Syntax::llama, "<|python_tag|>print(1)", {"<|python_tag|>print(1)", {}}},
     {Syntax::llama, " \n", {" \n", {}}},
     {Syntax::llama, "", {"", {}}},
@@ -263,6 +267,18 @@ TEST(ToolCallParser, GivesNamesAndArgumentsAsSoonAsTheyAreCertain) {
   EXPECT_TRUE(qwen.push("<tool_call>\n{\"name\": \"f\", \"arguments\": ").calls.empty());
   EXPECT_EQ(qwen.push("{\"x").calls.at(0).arguments, "{\"x");
   EXPECT_EQ(qwen.push("y").calls.at(0).arguments, "y");
+}
+
+TEST(ToolCallParser, LlamasAnswerEndsWithItsFirstCall) {
+  ToolCallParser parser(Syntax::llama, Markers::text);
+  EXPECT_EQ(parser.push("{\"name\": \"f\", \"parameters\": {\"x\": 1}").calls.size(), 1u);
+  EXPECT_FALSE(parser.done());
+  EXPECT_TRUE(parser.push("}; {\"name\": \"g\"").calls.empty());
+  EXPECT_TRUE(parser.done());
+  EXPECT_EQ(parser.finish().text, "");
+  ToolCallParser qwen(Syntax::qwen, Markers::text);
+  EXPECT_EQ(qwen.push("<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>").calls.size(), 1u);
+  EXPECT_FALSE(qwen.done());
 }
 
 TEST(ToolCallParser, HoldsBackLittleHoweverLongItGoesOn) {
