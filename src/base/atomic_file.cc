@@ -31,7 +31,18 @@ bool same_file(int fd, const std::filesystem::path& path) {
 
 }  // namespace
 
-Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) {
+Result<AtomicFile> AtomicFile::create(const std::filesystem::path& name) {
+  std::error_code failed;
+  const std::filesystem::path target = std::filesystem::canonical(name, failed);
+  const std::filesystem::path path = failed ? name : target;  // nothing there yet, as a rule
+  const auto status = std::filesystem::status(path, failed);
+  if (std::filesystem::is_directory(status))
+    return Error{ErrorKind::io, fmt::format("{}: expected a file, found a directory", name.string())};
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return system_error(path.string(), "cannot open", errno);
+    return AtomicFile(path, fd, /*in_place=*/true);
+  }
   const std::filesystem::path part = part_of(path);
   for (;;) {
     const int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
@@ -49,7 +60,7 @@ Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) {
       ::close(fd);
       return system_error(part.string(), "cannot empty", code);
     }
-    return AtomicFile(path, fd);
+    return AtomicFile(path, fd, /*in_place=*/false);
   }
 }
 
@@ -60,12 +71,14 @@ AtomicFile::~AtomicFile() {
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : path_(std::move(other.path_)),
       fd_(std::exchange(other.fd_, -1)),
+      in_place_(other.in_place_),
       size_bytes_(other.size_bytes_),
       buffer_(std::move(other.buffer_)) {}
 
 AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(fd_, other.fd_);
+  std::swap(in_place_, other.in_place_);
   std::swap(size_bytes_, other.size_bytes_);
   std::swap(buffer_, other.buffer_);
   return *this;
@@ -87,6 +100,10 @@ Status AtomicFile::commit() {
   if (fd_ < 0)
     return Error{ErrorKind::io, fmt::format("{}: committed after an earlier error or commit", path_.string())};
   HADAL_RETURN_IF_ERROR(flush());
+  if (in_place_) {
+    ::close(std::exchange(fd_, -1));
+    return Done{};
+  }
   const std::filesystem::path part = part_of(path_);
   if (::fsync(fd_) != 0) {
     const int code = errno;
@@ -121,7 +138,7 @@ Status AtomicFile::flush() {
 void AtomicFile::discard() noexcept {
   if (fd_ < 0) return;
   std::error_code ignored;
-  if (same_file(fd_, part_of(path_))) ::unlink(part_of(path_).c_str());
+  if (!in_place_ && same_file(fd_, part_of(path_))) ::unlink(part_of(path_).c_str());
   ::close(std::exchange(fd_, -1));
   buffer_.clear();
 }

@@ -4,7 +4,8 @@
 // durable and renames over `path`, so a reader sees the old file or the new one,
 // also after kill -9 or a power cut. Dropped without commit(), nothing remains.
 // A `.part` left by a killed process is taken over; one that a living process is
-// writing is an error. One thread at a time.
+// writing is an error. A symbolic link stays, and the file it leads to is replaced;
+// what is no file (a pipe, /dev/null) is written as the bytes come. One thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +21,7 @@ namespace hadal {
 
 class AtomicFile {
  public:
+  // Errors: a directory of this name; no right or room to create the part.
   static Result<AtomicFile> create(const std::filesystem::path& path);
 
   ~AtomicFile();
@@ -35,12 +37,14 @@ class AtomicFile {
   Status commit();
 
  private:
-  AtomicFile(std::filesystem::path path, int fd) : path_(std::move(path)), fd_(fd) {}
+  AtomicFile(std::filesystem::path path, int fd, bool in_place)
+      : path_(std::move(path)), fd_(fd), in_place_(in_place) {}
   Status flush();
   void discard() noexcept;
 
   std::filesystem::path path_;
-  int fd_ = -1;  // -1: committed, failed or moved from
+  int fd_ = -1;            // -1: committed, failed or moved from
+  bool in_place_ = false;  // there is no part
   std::uint64_t size_bytes_ = 0;
   std::vector<std::byte> buffer_;
 };

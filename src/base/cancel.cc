@@ -12,7 +12,7 @@ std::atomic<CancelFlag*> current_flag{
 void on_signal(int number) {
   CancelFlag* flag = current_flag.load();
   if (flag != nullptr && !flag->requested()) {
-    flag->request();
+    number == SIGTERM ? flag->end() : flag->request();
     return;
   }
   _exit(128 + number);

@@ -1,12 +1,9 @@
 #include "chat/cache_plan.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <limits>
-#include <string>
 
 #include "base/clock.h"
 
@@ -31,15 +28,6 @@ Result<CachePlan> plan_cache(const LatentLayout& layout, const CacheWish& wish) 
   }
   const std::uint64_t wanted = pages_of(context) * static_cast<std::uint64_t>(wish.max_sequences);
   return CachePlan{context, static_cast<int>(std::min(wanted, affordable))};
-}
-
-std::uint64_t available_memory_bytes() {
-  std::ifstream meminfo("/proc/meminfo");
-  for (std::string word; meminfo >> word;) {
-    std::uint64_t kib = 0;
-    if (word == "MemAvailable:" && meminfo >> kib) return kib * 1024;
-  }
-  return static_cast<std::uint64_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace hadal

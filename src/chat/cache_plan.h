@@ -24,7 +24,4 @@ struct CachePlan {
 // for shrinks to what fits. Errors: a context above the model's own, or one that was asked for and does not fit.
 Result<CachePlan> plan_cache(const LatentLayout& layout, const CacheWish& wish);
 
-// What the system could give without swapping (MemAvailable).
-std::uint64_t available_memory_bytes();
-
 }  // namespace hadal

@@ -11,11 +11,14 @@
 #include <future>
 #include <map>
 #include <mutex>
+#include <new>
 #include <random>
+#include <span>
 #include <system_error>
 #include <thread>
 #include <utility>
 
+#include "base/free_memory.h"
 #include "chat/answer_stream.h"
 #include "chat/cache_plan.h"
 #include "chat/generation_config.h"
@@ -41,6 +44,10 @@ struct Job {
   Completion completion;  // what is known of it so far
   SteadyClock::time_point submitted = SteadyClock::now();
 };
+
+int tokens_of(const Job& job) {
+  return job.completion.usage.prompt_tokens + job.completion.usage.completion_tokens;
+}
 
 std::uint64_t random_seed() {
   std::random_device device;
@@ -73,6 +80,9 @@ class EngineChatModel final : public ChatModel {
   void run();
   void start(std::unique_ptr<Job> job);
   void stop(SequenceId id);
+  void step();
+  void give_up(std::map<SequenceId, std::unique_ptr<Job>>::iterator job);
+  void give_up_longest();
   void deliver(const StepOutput& output);
   void finish(std::map<SequenceId, std::unique_ptr<Job>>::iterator job, FinishReason reason, const Sequence* sequence);
   void publish_counts();
@@ -230,14 +240,50 @@ void EngineChatModel::run() {
       if (closing_ && submitted_.empty()) return;
       continue;
     }
-    for (const StepOutput& output : engine_->step()) deliver(output);
+    step();
     publish_counts();
   }
 }
 
+void EngineChatModel::step() {
+  std::span<const StepOutput> outputs;
+  try {
+    outputs = engine_->step();
+  } catch (const std::bad_alloc&) {
+    return give_up_longest();
+  }
+  for (const StepOutput& output : outputs) {
+    try {
+      deliver(output);
+    } catch (const std::bad_alloc&) {
+      give_up(jobs_.find(output.id));
+    }
+  }
+}
+
+void EngineChatModel::give_up(std::map<SequenceId, std::unique_ptr<Job>>::iterator it) {
+  if (it == jobs_.end()) return;
+  Job& job = *it->second;
+  job.completion.error =
+      Error{ErrorKind::out_of_memory, fmt::format("{}: {} tokens do not fit into memory", name(), tokens_of(job))};
+  finish(it, FinishReason::error, nullptr);
+}
+
+// Room for its positions is what a step lacked; the others go on without it.
+void EngineChatModel::give_up_longest() {
+  give_up(std::max_element(jobs_.begin(), jobs_.end(),
+                           [](const auto& a, const auto& b) { return tokens_of(*a.second) < tokens_of(*b.second); }));
+}
+
 void EngineChatModel::start(std::unique_ptr<Job> job) {
   job->stream.emplace(text_.tokenizer, std::move(job->stream_options));
-  const auto id = engine_->add(std::move(job->engine_request));
+  const auto id = [&]() -> Result<SequenceId> {
+    try {
+      return engine_->add(std::move(job->engine_request));
+    } catch (const std::bad_alloc&) {
+      return Error{ErrorKind::out_of_memory, fmt::format("{}: a prompt does not fit into memory", name())};
+    }
+  }();
   if (id.ok()) {
     job->engine_id = *id;
     jobs_.emplace(*id, std::move(job));
@@ -273,22 +319,30 @@ void EngineChatModel::deliver(const StepOutput& output) {
   if (output.finish == Finish::length) finish(it, FinishReason::length, output.sequence);
 }
 
-// `sequence`: while the engine still knows it; null when it was cancelled.
+Timings timings_of(const SequenceTimes& times, SteadyClock::time_point submitted, SteadyClock::time_point now) {
+  const auto reached = [](SteadyClock::time_point t) { return t != SteadyClock::time_point{}; };
+  Timings timings;
+  timings.queued = (reached(times.admitted) ? times.admitted : now) - submitted;
+  if (reached(times.admitted))
+    timings.prefill = (reached(times.first_token) ? times.first_token : now) - times.admitted;
+  if (reached(times.first_token)) timings.decode = now - times.first_token;
+  return timings;
+}
+
+// `sequence`: of the step that ended it; null when it was cancelled or given up.
 void EngineChatModel::finish(std::map<SequenceId, std::unique_ptr<Job>>::iterator it, FinishReason reason,
                              const Sequence* sequence) {
   const std::unique_ptr<Job> job = std::move(it->second);
   jobs_.erase(it);
   Completion& completion = job->completion;
-  const auto now = SteadyClock::now();
-  if (sequence && completion.usage.completion_tokens > 0) {
-    const SequenceTimes& times = sequence->times;
-    completion.timings = {times.admitted - job->submitted, times.first_token - times.admitted, now - times.first_token};
-  } else {
-    completion.timings.queued = now - job->submitted;
-  }
-  engine_->abort(job->engine_id);  // of a stop string or a cancel; `sequence` is gone after this
+  SequenceTimes times;
+  if (sequence) times = sequence->times;
+  // Of a stop string, a cancel or too little memory; `sequence` is gone after this.
+  if (const auto aborted = engine_->abort(job->engine_id)) times = *aborted;
+  completion.timings = timings_of(times, job->submitted, SteadyClock::now());
 
   const Delta rest = job->stream->finish();
+  if (reason == FinishReason::length && job->stream->stopped()) reason = FinishReason::stop;  // in what was held back
   if (job->on_delta && !rest.empty()) job->on_delta(rest);
   completion.reasoning = job->stream->whole().reasoning;
   completion.text = job->stream->whole().text;
@@ -312,21 +366,18 @@ void EngineChatModel::publish_counts() {
   stats_.completion_tokens = counts.generated_tokens;
 }
 
-SamplingOptions card_sampling(const ChatFormat* format) {
-  SamplingOptions sampling;
-  if (format == nullptr) return sampling;
-  const SamplingAdvice advice = format->sampling();
-  sampling.temperature = advice.temperature;
-  sampling.top_p = advice.top_p;
-  sampling.top_k = advice.top_k;
-  return sampling;
-}
-
 // Ids that the weights do not know would only be found in the middle of an answer.
 Status check_vocabulary(const TextModel& text, const ModelConfig& config) {
   if (text.tokenizer.vocab_size() <= config.vocab_size) return Done{};
   return Error{ErrorKind::invalid, fmt::format("{}: the tokenizer has {} ids; config.json says vocab_size {}",
                                                text.location.name, text.tokenizer.vocab_size(), config.vocab_size)};
+}
+
+// What is free beside a mapped file, whose pages count as free although each token wants them.
+std::uint64_t memory_for_cache(const WeightModel& weights) {
+  const std::uint64_t available = available_memory_bytes();
+  const std::uint64_t mapped = is_gguf(weights.location.path) ? weights.checkpoint.file_bytes : 0;
+  return available - std::min(available, mapped);
 }
 
 }  // namespace
@@ -359,7 +410,7 @@ Result<std::unique_ptr<ChatModel>> ChatModel::open(const std::string& model, con
                                                 {.context_tokens = options.context_tokens,
                                                  .model_context_tokens = weights.config().max_position_embeddings,
                                                  .max_sequences = options.max_sequences,
-                                                 .available_bytes = available_memory_bytes()}));
+                                                 .available_bytes = memory_for_cache(weights)}));
   HADAL_ASSIGN(std::unique_ptr<Engine> engine, Engine::create(*weights.forward, {.max_sequences = options.max_sequences,
                                                                                  .batch_tokens = kBatchTokens,
                                                                                  .context_tokens = plan.context_tokens,

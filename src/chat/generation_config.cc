@@ -2,10 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "formats/gguf.h"
+#include "spec/open_checkpoint.h"
+#include "text/chat_format.h"
 
 namespace hadal {
 namespace {
@@ -48,8 +52,10 @@ Result<GenerationConfig> parse_generation_config(std::string_view text, std::str
                                                  const SamplingOptions& otherwise) {
   HADAL_ASSIGN(const Json json, parse_json(text, subject));
   if (!json.is_object()) return wrong(subject, "the file", "an object", json);
-  GenerationConfig config{.sampling = otherwise, .eos_token_ids = {}};
+  GenerationConfig config{.sampling = otherwise};
   SamplingOptions& sampling = config.sampling;
+  for (const char* field : {"temperature", "top_p", "min_p", "top_k", "do_sample"})
+    config.says_sampling = config.says_sampling || json.contains(field);
   double top_k = sampling.top_k;
   HADAL_RETURN_IF_ERROR(read_number(json, "temperature", subject, sampling.temperature));
   HADAL_RETURN_IF_ERROR(read_number(json, "top_p", subject, sampling.top_p));
@@ -66,11 +72,55 @@ Result<GenerationConfig> parse_generation_config(std::string_view text, std::str
   return config;
 }
 
+namespace {
+
+constexpr const char *kTemperature = "general.sampling.temp", *kTopP = "general.sampling.top_p",
+                     *kTopK = "general.sampling.top_k", *kMinP = "general.sampling.min_p";
+
+// As decimal numbers of few digits, which float32 is not: 0.95 and not 0.949999988.
+double in_decimal(double x) {
+  return std::round(x * 1e6) / 1e6;
+}
+
+Result<GenerationConfig> read_sampling_keys(const std::filesystem::path& path, const SamplingOptions& otherwise) {
+  HADAL_ASSIGN(const Gguf gguf, Gguf::open(path));
+  HADAL_ASSIGN(const auto temperature, gguf.number(kTemperature));
+  HADAL_ASSIGN(const auto top_p, gguf.number(kTopP));
+  HADAL_ASSIGN(const auto min_p, gguf.number(kMinP));
+  HADAL_ASSIGN(const auto top_k, gguf.integer(kTopK));
+  GenerationConfig config{.sampling = otherwise, .says_sampling = temperature || top_p || min_p || top_k};
+  if (temperature) config.sampling.temperature = std::max(0.0, in_decimal(*temperature));  // below 0: greedy as well
+  if (top_p) config.sampling.top_p = in_decimal(*top_p);
+  if (min_p) config.sampling.min_p = in_decimal(*min_p);
+  if (top_k) config.sampling.top_k = static_cast<int>(std::clamp<std::int64_t>(*top_k, 0, INT32_MAX));  // -1: all
+  if (const Status checked = check_sampling(config.sampling); !checked.ok())
+    return Error{ErrorKind::invalid, fmt::format("{}: {}", gguf.subject(), checked.error().message)};
+  return config;
+}
+
+}  // namespace
+
+SamplingOptions card_sampling(const ChatFormat* format) {
+  SamplingOptions sampling;
+  if (format == nullptr) return sampling;
+  const SamplingAdvice advice = format->sampling();
+  sampling.temperature = advice.temperature;
+  sampling.top_p = advice.top_p;
+  sampling.top_k = advice.top_k;
+  return sampling;
+}
+
+void add_sampling_keys(const SamplingOptions& sampling, GgufKeys& keys) {
+  keys.f32(kTemperature, static_cast<float>(sampling.temperature)).f32(kTopP, static_cast<float>(sampling.top_p));
+  keys.u32(kTopK, static_cast<std::uint32_t>(sampling.top_k)).f32(kMinP, static_cast<float>(sampling.min_p));
+}
+
 Result<GenerationConfig> read_generation_config(const std::filesystem::path& model, const SamplingOptions& otherwise) {
+  if (is_gguf(model)) return read_sampling_keys(model, otherwise);
   const auto path = model / "generation_config.json";
   const auto text = read_text_file(path);
   if (text.ok()) return parse_generation_config(*text, path.string(), otherwise);
-  if (text.error().kind == ErrorKind::not_found) return GenerationConfig{.sampling = otherwise, .eos_token_ids = {}};
+  if (text.error().kind == ErrorKind::not_found) return GenerationConfig{.sampling = otherwise};
   return text.error();
 }
 

@@ -44,6 +44,8 @@ std::vector<fs::path> built_in_directories() {
 fs::path hugging_face_cache() {
   if (const char* cache = std::getenv("HF_HUB_CACHE"); cache && *cache) return cache;
   if (const char* home = std::getenv("HF_HOME"); home && *home) return fs::path(home) / "hub";
+  if (const char* caches = std::getenv("XDG_CACHE_HOME"); caches && *caches)
+    return fs::path(caches) / "huggingface/hub";
   const char* home = std::getenv("HOME");
   return fs::path(home ? home : ".") / ".cache/huggingface/hub";
 }
@@ -85,6 +87,10 @@ Result<ModelLocation> find_in_hub_cache(const std::string& id) {
 
 Result<ModelLocation> find_model(const std::string& model) {
   if (model.empty()) return Error{ErrorKind::invalid, "model: expected a directory or a name, found an empty one"};
+  const bool bare = model.find('/') == std::string::npos && model != "." && model != "..";
+  if (bare)
+    for (const fs::path& models : built_in_directories())
+      if (directory_exists(models / model)) return ModelLocation{models / model, model};
   std::error_code ignored;
   if (directory_exists(model)) return ModelLocation{model, last_part(model)};
   if (fs::exists(model, ignored)) {
@@ -95,12 +101,10 @@ Result<ModelLocation> find_model(const std::string& model) {
                     model)};
   }
   if (is_gguf(model)) return Error{ErrorKind::not_found, model + ": expected a .gguf file, found none"};
-  std::string searched;
-  if (model.find('/') == std::string::npos && model != "." && model != "..") {
-    for (const fs::path& models : built_in_directories()) {
-      if (directory_exists(models / model)) return ModelLocation{models / model, model};
+  if (bare) {
+    std::string searched;
+    for (const fs::path& models : built_in_directories())
       searched += fmt::format("{}{}", searched.empty() ? " in " : ", ", models.string());
-    }
     return Error{ErrorKind::not_found,
                  fmt::format("{}: expected a model's directory, or the name of one{}; found none", model, searched)};
   }

@@ -26,12 +26,14 @@ struct ModelLocation {
   std::string name;            // "abyss", or the path's last part
 };
 
-// A directory; a .gguf file; a built-in name, looked for in models/ beside the source tree that the running program was
-// built in, in ../share/hadal/models beside an installed one, and in the source tree it was compiled from; or an id such
-// as deepseek-ai/DeepSeek-V2-Lite-Chat, whose snapshot lies in the local Hugging Face cache.
+// A built-in name, looked for in models/ beside the source tree that the running program was built in, in
+// ../share/hadal/models beside an installed one, and in the source tree it was compiled from; a directory (one that has a
+// built-in name is written ./abyss, so that no folder changes what a model left out is); a .gguf file; or an id such as
+// deepseek-ai/DeepSeek-V2-Lite-Chat, whose snapshot lies in the local Hugging Face cache.
 Result<ModelLocation> find_model(const std::string& model);
 std::vector<std::filesystem::path> built_in_directories();  // in the order they are searched
-std::filesystem::path hugging_face_cache();  // $HF_HUB_CACHE, $HF_HOME/hub or ~/.cache/huggingface/hub
+// $HF_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub.
+std::filesystem::path hugging_face_cache();
 
 // Of a directory or a .gguf file.
 Result<Tokenizer> open_tokenizer(const std::filesystem::path& path);

@@ -26,6 +26,8 @@ constexpr const char* kExamples =
     "fits\n"
     "into the caches can read faster than memory does: then its share is above 100 %.\n";
 
+constexpr int kMostTokens = 1 << 20, kMostSequences = 1024;
+
 struct BenchOptions {
   std::string model, prefill_text = "128,512", depth_text = "0,1024", batch_text = "1,8";
   BenchPlan plan;
@@ -136,7 +138,8 @@ Status run_bench(const BenchOptions& options) {
   const BenchPlan& plan = options.plan;
   if (plan.longest() > config.max_position_embeddings)
     return Error{ErrorKind::invalid,
-                 fmt::format("bench: expected depth and tokens within the model's context of {}, found {}",
+                 fmt::format("bench: expected depth and tokens within the model's context of {}, found {} with what is "
+                             "measured beside them",
                              config.max_position_embeddings, plan.longest())};
   Report report{.model = model.location.name,
                 .threads = model.pool->threads(),
@@ -158,12 +161,12 @@ Status run_bench(const BenchOptions& options) {
   return Done{};
 }
 
-// Wrong usage unless every number is at least `least`.
-std::vector<int> numbers_from(const std::string& text, const std::string& option, int least) {
+// Wrong usage unless every number is one of `least` to `most`.
+std::vector<int> numbers_from(const std::string& text, const std::string& option, int least, int most) {
   std::vector<int> numbers = parse_numbers(text, option);
   for (const int number : numbers)
-    if (number < least)
-      throw CLI::ValidationError(option, fmt::format("expected numbers from {} up, found {}", least, number));
+    if (number < least || number > most)
+      throw CLI::ValidationError(option, fmt::format("expected numbers from {} to {}, found {}", least, most, number));
   return numbers;
 }
 
@@ -176,16 +179,16 @@ void add_bench_command(CLI::App& app, CommandResult& result) {
   add_model_argument(*command, options->model);
   command->add_option("--prefill", options->prefill_text, "Tokens of prompts")->capture_default_str();
   command->add_option("--decode", options->plan.decode_tokens, "Tokens of each answer")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(CLI::Range(1, kMostTokens))
       ->capture_default_str();
   command->add_option("--depth", options->depth_text, "Tokens that are cached before")->capture_default_str();
   command->add_option("--batch", options->batch_text, "Answers at the same time")->capture_default_str();
   command->add_flag("--json", options->json, "One JSON object");
   add_compute_options(*command, options->compute);
   command->callback([options, &result] {
-    options->plan.prefill_tokens = numbers_from(options->prefill_text, "--prefill", 1);
-    options->plan.depths = numbers_from(options->depth_text, "--depth", 0);
-    options->plan.batches = numbers_from(options->batch_text, "--batch", 1);
+    options->plan.prefill_tokens = numbers_from(options->prefill_text, "--prefill", 1, kMostTokens);
+    options->plan.depths = numbers_from(options->depth_text, "--depth", 0, kMostTokens);
+    options->plan.batches = numbers_from(options->batch_text, "--batch", 1, kMostSequences);
     result.status = run_bench(*options);
   });
 }

@@ -1,4 +1,4 @@
-// `hadal chat`: a conversation in the terminal. Ctrl-C stops the answer, not the program; Ctrl-D ends it.
+// `hadal chat`: a conversation in the terminal. Ctrl-C stops the answer, not the program; Ctrl-D and SIGTERM end it.
 //
 // Nothing is written anywhere unless the user says /save. Where standard input is no terminal, each line is a turn.
 #include <fmt/format.h>
@@ -59,11 +59,13 @@ class LineReader {
 
   std::optional<std::string> next() {  // nothing: the end
     interrupted_.reset();
+    if (interrupted_.ended()) return std::nullopt;
     if (!edit_) return next_from_pipe();
     int length = 0;
     const char* line = el_gets(edit_.get(), &length);
     if (interrupted_.requested()) {
       std::printf("\n");
+      if (interrupted_.ended()) return std::nullopt;
       return "";
     }
     if (line == nullptr || length <= 0) return std::nullopt;
@@ -151,12 +153,14 @@ class Conversation {
   }
 
   void again() {
+    const std::vector<ChatMessage> before = turns_;
     while (!turns_.empty() && turns_.back().role != "user") turns_.pop_back();
     if (turns_.empty()) return say("Nothing has been asked yet.\n");
-    answer();
+    if (!answer()) turns_ = before;
   }
 
-  void answer() {
+  // False: there was none, and the question is taken back.
+  bool answer() {
     GenerationRequest request;
     if (!system_.empty()) request.messages.push_back({.role = "system", .content = system_, .reasoning_content = {}});
     request.messages.insert(request.messages.end(), turns_.begin(), turns_.end());
@@ -167,8 +171,9 @@ class Conversation {
     const Result<Completion> completion = ask(model_, std::move(request), cancel_, ShowAnswer::yes);
     if (!completion.ok()) {
       turns_.pop_back();  // as if it had not been asked
-      return say(completion.error().message + "\n" +
-                 (turns_.empty() ? "" : "(/new begins a new conversation, with an empty context)\n"));
+      say(completion.error().message + "\n" +
+          (turns_.empty() ? "" : "(/new begins a new conversation, with an empty context)\n"));
+      return false;
     }
     turns_.push_back({.role = "assistant", .content = completion->text, .reasoning_content = completion->reasoning});
     total_.prompt_tokens += completion->usage.prompt_tokens;
@@ -177,6 +182,7 @@ class Conversation {
     ++answers_;
     say(fmt::format("{}{}\n\n", completion->finish_reason == FinishReason::cancelled ? "stopped; " : "",
                     summary_line(*completion, model_.threads())));
+    return true;
   }
 
   void save(const std::string& path) {

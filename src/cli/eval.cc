@@ -15,6 +15,7 @@
 #include "base/atomic_file.h"
 #include "base/cancel.h"
 #include "base/json.h"
+#include "base/printable.h"
 #include "base/progress.h"
 #include "chat/chat_model.h"
 #include "chat/model_files.h"
@@ -36,7 +37,7 @@ constexpr auto kPollInterval = std::chrono::milliseconds(200);  // how soon Ctrl
 
 struct EvalOptions {
   std::vector<std::string> model_and_files;
-  std::string out;
+  std::string out, format;
   std::size_t limit = SIZE_MAX;  // of each file
   int batch = 16, max_tokens = 0;
   bool answers = false, json = false;
@@ -58,7 +59,9 @@ struct Score {
 struct Scores {
   std::map<std::string, Score> tasks, languages;  // languages: of word problems alone, the other tasks are English
   Score all;
-  std::int64_t completion_tokens = 0, cut_short = 0;  // cut short: max_tokens or the context was reached
+  std::int64_t completion_tokens = 0;
+  std::int64_t cut_short = 0;  // max_tokens or the context was reached
+  std::int64_t too_long = 0;   // for the context: not asked, and wrong
 
   double mean() const {  // over tasks, each with the same weight
     double sum = 0;
@@ -151,8 +154,13 @@ Result<bool> judge_item(const QuestionStream::Question& question, std::string_vi
   return right;
 }
 
-Status judge_given_answers(QuestionStream& stream, ResultsFile& results, Scores& scores) {
+Error stopped_after(const Scores& scores) {
+  return {ErrorKind::cancelled, fmt::format("stopped after {} questions; nothing is written", scores.all.n)};
+}
+
+Status judge_given_answers(QuestionStream& stream, ResultsFile& results, Scores& scores, const CancelFlag& cancel) {
   for (;;) {
+    if (cancel.requested()) return stopped_after(scores);
     HADAL_ASSIGN(const std::optional<QuestionStream::Question> question, stream.next());
     if (!question) return Done{};
     if (!question->item.answer_given)
@@ -178,12 +186,13 @@ class Interview {
   Status run(QuestionStream& stream, const CancelFlag& cancel) {
     bool more = true;
     while (more || !window_.empty()) {
+      if (cancel.requested()) return stopped_after(scores_);
       while (more && window_.size() < static_cast<std::size_t>(options_.batch)) {
         HADAL_ASSIGN(std::optional<QuestionStream::Question> question, stream.next());
         more = question.has_value();
         if (more) HADAL_RETURN_IF_ERROR(ask(std::move(*question)));
       }
-      if (!window_.empty()) HADAL_RETURN_IF_ERROR(take_oldest(cancel));
+      if (!window_.empty()) HADAL_RETURN_IF_ERROR(take_oldest());
     }
     return Done{};
   }
@@ -209,20 +218,24 @@ class Interview {
       changed_.notify_one();
     };
     const auto id = model_.submit(std::move(request));
-    if (!id.ok()) return Error{id.error().kind, asked->question.where + ": " + id.error().message};
-    asked->id = *id;
+    if (id.ok()) {
+      asked->id = *id;
+    } else if (id.error().message.starts_with(kPromptTooLong)) {
+      ++scores_.too_long;
+      asked->completion.emplace();
+    } else {
+      return Error{id.error().kind, asked->question.where + ": " + id.error().message};
+    }
     window_.push_back(std::move(asked));
     return Done{};
   }
 
-  Status take_oldest(const CancelFlag& cancel) {
+  // Once it is answered; otherwise after a while.
+  Status take_oldest() {
     Asked& asked = *window_.front();
     {
       std::unique_lock lock(mutex_);
-      while (!changed_.wait_for(lock, kPollInterval, [&] { return asked.completion.has_value(); }))
-        if (cancel.requested())
-          return Error{ErrorKind::cancelled,
-                       fmt::format("stopped after {} questions; nothing is written", scores_.all.n)};
+      if (!changed_.wait_for(lock, kPollInterval, [&] { return asked.completion.has_value(); })) return Done{};
     }
     const Completion& completion = *asked.completion;
     if (completion.error) return *completion.error;
@@ -253,10 +266,10 @@ Json scores_json(const Scores& scores) {
     for (const auto& [name, score] : of) out[name] = {{"n", score.n}, {"right", score.right}};
     return out;
   };
-  return {{"tasks", table(scores.tasks)}, {"languages", table(scores.languages)},
-          {"mean", scores.mean()},        {"n", scores.all.n},
-          {"right", scores.all.right},    {"completion_tokens", scores.completion_tokens},
-          {"cut_short", scores.cut_short}};
+  return {{"tasks", table(scores.tasks)},  {"languages", table(scores.languages)},
+          {"mean", scores.mean()},         {"n", scores.all.n},
+          {"right", scores.all.right},     {"completion_tokens", scores.completion_tokens},
+          {"cut_short", scores.cut_short}, {"too_long", scores.too_long}};
 }
 
 void print_scores(const Scores& scores) {
@@ -264,13 +277,17 @@ void print_scores(const Scores& scores) {
     if (of.empty()) return;
     write_out(fmt::format("{:<26} {:>6} {:>6} {:>7}\n", title, "n", "right", "%"));
     for (const auto& [name, score] : of)
-      write_out(fmt::format("  {:<24} {:>6} {:>6} {:>7.1f}\n", name, score.n, score.right, 100 * score.share()));
+      write_out(
+          fmt::format("  {:<24} {:>6} {:>6} {:>7.1f}\n", printable(name), score.n, score.right, 100 * score.share()));
   };
   table("task", scores.tasks);
   table("language of word problems", scores.languages);
   write_out(fmt::format("{:<26} {:>6} {:>6} {:>7.1f}  (mean over tasks)\n", "in all", scores.all.n, scores.all.right,
                         100 * scores.mean()));
-  if (scores.cut_short > 0) write_out(fmt::format("{} answers were cut short by --max-tokens\n", scores.cut_short));
+  if (scores.cut_short > 0)
+    write_out(fmt::format("{} answers were cut short by --max-tokens or the context\n", scores.cut_short));
+  if (scores.too_long > 0)
+    write_out(fmt::format("{} questions do not fit into the context, and count as wrong\n", scores.too_long));
 }
 
 bool is_task_file(const std::string& name) {
@@ -290,18 +307,19 @@ Status run_eval(const EvalOptions& options) {
   HADAL_ASSIGN(const std::uint64_t total, QuestionStream::count(files, options.limit));
   if (total == 0) return Error{ErrorKind::invalid, fmt::format("{}: expected questions, found none", files.front())};
 
+  CancelFlag cancel;
+  const InterruptGuard guard(cancel);
   QuestionStream stream(files, options.limit);
   HADAL_ASSIGN(ResultsFile results, ResultsFile::create(options.out));
   Scores scores;
   if (options.answers) {
-    HADAL_RETURN_IF_ERROR(judge_given_answers(stream, results, scores));
+    HADAL_RETURN_IF_ERROR(judge_given_answers(stream, results, scores, cancel));
   } else {
     HADAL_ASSIGN(const std::unique_ptr<ChatModel> model,
                  ChatModel::open(model_name, {.exact = options.compute.exact,
                                               .threads = options.compute.threads,
-                                              .max_sequences = options.batch}));
-    CancelFlag cancel;
-    const InterruptGuard guard(cancel);
+                                              .max_sequences = options.batch,
+                                              .format = options.format}));
     Progress progress(ProgressSink::to(stderr), "eval", total);
     Interview interview(*model, options, results, scores, progress);
     HADAL_RETURN_IF_ERROR(interview.run(stream, cancel));
@@ -325,7 +343,7 @@ void add_eval_command(CLI::App& app, CommandResult& result) {
                    "[MODEL] FILE...: questions with checkable answers; before them a directory, a .gguf file, an id in "
                    "the Hugging Face cache or a built-in name, left out: abyss")
       ->required();
-  command->add_option("--limit", options->limit, "At most so many questions of each file")->check(CLI::PositiveNumber);
+  command->add_option("--limit", options->limit, "At most so many questions of each file")->check(whole_number(1));
   command->add_option("--batch", options->batch, "Questions at the same time")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
@@ -334,6 +352,7 @@ void add_eval_command(CLI::App& app, CommandResult& result) {
   command->add_option("--out", options->out, "RESULTS.jsonl: each line with `output`, `reasoning` and `right`");
   command->add_flag("--answers", options->answers, "Judge `answer_given` of each line; no model is asked");
   command->add_flag("--json", options->json, "One JSON object: tasks, languages, mean");
+  add_format_option(*command, options->format);
   add_think_option(*command, options->thinking);
   add_sampling_options(*command, options->sampling);
   add_compute_options(*command, options->compute);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <numeric>
 
+#include "base/cancel.h"
 #include "chat/model_files.h"
 #include "cli/shared_options.h"
 #include "engine/scorer.h"
@@ -62,7 +63,10 @@ Result<std::vector<int>> wanted_positions(std::vector<int> positions, std::size_
 Status write_file(Scorer& scorer, const LogitsOptions& options, const std::vector<int>& positions, int vocab_size) {
   const TensorDeclaration tensor{"logits", DType::f32, {static_cast<std::int64_t>(positions.size()), vocab_size}};
   HADAL_ASSIGN(auto file, SafetensorsFileWriter::create(options.out, std::span(&tensor, 1)));
-  HADAL_RETURN_IF_ERROR(scorer.score(options.tokens, positions, [&](int, std::span<const float> logits) {
+  CancelFlag cancel;
+  const InterruptGuard guard(cancel);
+  HADAL_RETURN_IF_ERROR(scorer.score(options.tokens, positions, [&](int, std::span<const float> logits) -> Status {
+    if (cancel.requested()) return Error{ErrorKind::cancelled, "logits: stopped, nothing is left"};
     return file.append(std::as_bytes(logits));
   }));
   return file.commit();

@@ -1,9 +1,14 @@
 // `hadal COMMAND ...`: chooses the command and turns its outcome into the exit status.
 //
 // Not the commands themselves (one file each, command.h says how they are added).
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
 #include <string>
 
+#include "base/printable.h"
 #include "cli/command.h"
 
 namespace hadal {
@@ -35,7 +40,13 @@ void complain(std::string message) {
   for (char& c : message)
     if (c == '\n' || c == '\r') c = ' ';
   while (!message.empty() && message.back() == ' ') message.pop_back();
-  std::fprintf(stderr, "hadal: %s\n", message.c_str());
+  std::fprintf(stderr, "hadal: %s\n", printable(message, message.size()).c_str());
+}
+
+// One that is closed would be the next file that is opened, and get what is meant for it.
+void open_standard_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)!::open("/dev/null", O_RDWR);
 }
 
 std::string help_hint(const CLI::App& app) {
@@ -84,6 +95,7 @@ int run(int argc, char** argv) {
 }  // namespace hadal
 
 int main(int argc, char** argv) {
+  hadal::open_standard_streams();
   try {
     return hadal::run(argc, argv);
   } catch (const std::bad_alloc&) {

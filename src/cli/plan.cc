@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "base/clock.h"
+#include "base/free_memory.h"
 #include "base/json.h"
 #include "base/printable.h"
 #include "base/rng.h"

@@ -15,6 +15,7 @@
 #include "base/mapped_file.h"
 #include "base/progress.h"
 #include "base/thread_pool.h"
+#include "chat/generation_config.h"
 #include "chat/model_files.h"
 #include "cli/gguf_vocabulary_keys.h"
 #include "cli/importance.h"
@@ -216,12 +217,22 @@ Result<Importance> measure_importance(const QuantizeOptions& options) {
   return Importance::measure(model, tokens, ProgressSink::to(stderr));
 }
 
+// How the model is sampled where nobody says otherwise; what its format's models are sampled with needs no keys.
+Status say_sampling(const QuantizeOptions& options, GgufKeys& keys) {
+  const auto text = open_text(options.model);
+  if (!text.ok()) return Done{};  // weights without a tokenizer
+  HADAL_ASSIGN(const GenerationConfig config, read_generation_config(text->location.path, card_sampling(text->format)));
+  if (config.says_sampling) add_sampling_keys(config.sampling, keys);
+  return Done{};
+}
+
 Status run_quantize(const QuantizeOptions& options) {
   const DType type = *weight_dtype_of(options.type);
   HADAL_ASSIGN(const ModelLocation location, find_model(options.model));
   HADAL_ASSIGN(const Checkpoint checkpoint, open_checkpoint(location.path));
   HADAL_ASSIGN(GgufKeys keys, gguf_config_keys(checkpoint.config, location.name));
   HADAL_RETURN_IF_ERROR(add_vocabulary_keys(location.path, checkpoint.config, keys));
+  HADAL_RETURN_IF_ERROR(say_sampling(options, keys));
   const std::vector<GgufTensor> tensors = gguf_tensors(checkpoint.config, type);
   std::vector<TensorDeclaration> declarations;
   std::uint64_t total = 0, done = 0;

@@ -37,6 +37,18 @@ SamplingOptions SamplingFlags::over(SamplingOptions o) const {
   return o;
 }
 
+CLI::Validator whole_number(std::uint64_t least) {
+  const auto check = [least](const std::string& text) {
+    std::uint64_t number = 0;
+    const char* const end = text.data() + text.size();
+    const auto [after, error] = std::from_chars(text.data(), end, number);
+    return error == std::errc() && after == end && number >= least
+               ? std::string()
+               : fmt::format("expected a whole number from {} to {}, found {}", least, UINT64_MAX, text);
+  };
+  return {check, fmt::format("[{} - ...]", least)};
+}
+
 CLI::Validator one_of(std::vector<std::string> names) {
   const auto check = [names](const std::string& name) {
     return std::ranges::find(names, name) != names.end()
@@ -66,7 +78,7 @@ void add_sampling_options(CLI::App& command, SamplingFlags& flags) {
   command.add_option("--min-p", flags.min_p, "Leave out what is below this share of the likeliest")
       ->check(CLI::Range(0.0, 1.0));
   command.add_option("--seed", flags.seed, "The same seed gives the same answer; left out: a new one each time")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number(0));
 }
 
 void add_format_option(CLI::App& command, std::string& format) {

@@ -32,6 +32,7 @@ struct SamplingFlags {  // what was not given keeps the model's own default
 };
 // A check: "expected one of a, b, found c".
 CLI::Validator one_of(std::vector<std::string> names);
+CLI::Validator whole_number(std::uint64_t least);  // up to what 64 bits hold
 
 // --type of what is written in blocks, and OUT, the .gguf file that it is written to.
 void add_block_type_option(CLI::App& command, std::string& type);

@@ -148,7 +148,9 @@ void add_synth_command(CLI::App& app, CommandResult& result) {
       ->check(one_of({shape_names().begin(), shape_names().end()}));
   add_gguf_out(*command, options->out);
   add_block_type_option(*command, options->type);
-  command->add_option("--seed", options->seed, "The same seed gives the same file")->capture_default_str();
+  command->add_option("--seed", options->seed, "The same seed gives the same file")
+      ->check(whole_number(0))
+      ->capture_default_str();
   command->callback([options, &result] { result.status = run_synth(*options); });
 }
 

@@ -68,8 +68,10 @@ Result<SequenceId> Engine::add(EngineRequest request) {
   return id;
 }
 
-bool Engine::abort(SequenceId id) {
-  return scheduler_.remove(id) != nullptr;
+std::optional<SequenceTimes> Engine::abort(SequenceId id) {
+  const auto sequence = scheduler_.remove(id);
+  if (!sequence) return std::nullopt;
+  return sequence->times;
 }
 
 std::span<const StepOutput> Engine::step() {

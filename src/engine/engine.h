@@ -13,6 +13,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -42,9 +43,10 @@ class Engine {
 
   // Errors: an empty prompt, an id outside the vocabulary, a prompt that leaves no room for an answer.
   Result<SequenceId> add(EngineRequest request);
-  // Takes the sequence out and frees its pages. Unknown and finished ids are ignored (false).
-  bool abort(SequenceId id);
-  // Empty: a step without a finished prompt, or nothing to do; see idle().
+  // Takes the sequence out, frees its pages and gives its times. Unknown and finished ids are ignored (none).
+  std::optional<SequenceTimes> abort(SequenceId id);
+  // Empty: a step without a finished prompt, or nothing to do; see idle(). Throws std::bad_alloc when the model's
+  // workspace cannot grow; nothing is drawn then, and the engine may go on, with the same sequences or fewer.
   std::span<const StepOutput> step();
 
   bool idle() const { return scheduler_.running() + scheduler_.waiting() == 0; }

@@ -58,7 +58,7 @@ PrefixIndex::Insertion PrefixIndex::insert(EntryId parent, std::span<const Token
   return {page, id, true};
 }
 
-// Walking past held pages costs a step each; they are few thousands at most, and only asked for when memory is full.
+// Walking past held pages costs a step each, up to all pages; it is only asked for when none is free.
 bool PrefixIndex::evict_one() {
   for (EntryId id = oldest_; id != EntryId::none; id = at(id).newer) {
     Entry& entry = at(id);

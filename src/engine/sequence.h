@@ -28,7 +28,7 @@ struct EngineRequest {
 
 enum class Finish { none, stop, length, failed };  // failed: no logit was a number
 
-struct SequenceTimes {
+struct SequenceTimes {  // the epoch: not yet
   SteadyClock::time_point submitted, admitted, first_token, finished;
 };
 

@@ -18,9 +18,11 @@ inline std::byte* thread_scratch(std::size_t bytes) {
   thread_local std::size_t capacity = 0;
   if (bytes > capacity) {
     buffer.reset();
-    capacity = (bytes + bytes / 4 + 4095) / 4096 * 4096;
-    buffer.reset(static_cast<std::byte*>(std::aligned_alloc(64, capacity)));
+    capacity = 0;  // what follows may throw
+    const std::size_t wanted = (bytes + bytes / 4 + 4095) / 4096 * 4096;
+    buffer.reset(static_cast<std::byte*>(std::aligned_alloc(64, wanted)));
     if (!buffer) throw std::bad_alloc();
+    capacity = wanted;
   }
   return buffer.get();
 }

@@ -17,6 +17,7 @@ class Buffer {
   T* ensure(std::size_t count) {
     if (count > capacity_) {
       data_.reset();
+      capacity_ = 0;  // what follows may throw
       const std::size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
       data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
       if (!data_) throw std::bad_alloc();

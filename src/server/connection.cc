@@ -9,6 +9,7 @@
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <new>
 #include <optional>
 #include <string>
 
@@ -128,7 +129,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
       if (hungry) error = outgrown_limit(taken);
       if (error) return refuse_request(error);
       if (parser_->is_done())
-        handle();
+        handle_or_say_why_not();
       else
         answer_expectation();
       if (hungry) return;
@@ -182,6 +183,18 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   }
 
   // --- One request -------------------------------------------------------------------------------------------------
+
+  void handle_or_say_why_not() {
+    try {
+      handle();
+    } catch (const std::bad_alloc&) {
+      abandon_generation(ServerMetrics::End::failed);
+      reply_error_and_close({.status = 503,
+                             .message = "request: expected memory for it, found none left",
+                             .type = "server_error",
+                             .code = "out_of_memory"});
+    }
+  }
 
   void handle() {
     const Parser::value_type request = parser_->release();

@@ -260,10 +260,24 @@ Status parse_sources(const std::vector<const toml::table*>& tables, const std::s
   return Done{};
 }
 
+// Whether `inner` is `outer` or lies in it, by their names.
+bool is_within(const std::filesystem::path& inner, const std::filesystem::path& outer) {
+  const auto whole = [](const std::filesystem::path& path) {
+    const std::filesystem::path normal = std::filesystem::absolute(path.empty() ? "." : path).lexically_normal();
+    return normal.has_filename() ? normal : normal.parent_path();
+  };
+  const std::filesystem::path way = whole(inner).lexically_relative(whole(outer));
+  return !way.empty() && *way.begin() != "..";
+}
+
 Status parse_run(RecipeTable& table, const std::filesystem::path& folder, Recipe& recipe) {
   recipe.name = table.text("name", recipe.file.stem().string());
   recipe.output = (folder / table.text("output", std::nullopt)).lexically_normal();
   recipe.work = (folder / table.text("work", std::nullopt)).lexically_normal();
+  if (is_within(recipe.work, recipe.output))
+    table.fail("work", "a folder that does not lie in output, which is replaced whole at the end");
+  if (is_within(folder, recipe.output))
+    table.fail("output", "a folder that does not hold the recipe, since it is replaced whole");
   recipe.seed = static_cast<std::uint64_t>(table.integer("seed", 1, 0, INT64_MAX));
   recipe.exact = table.choice("arithmetic", 0, {"fast", "exact"}) == 1;
   recipe.init_std = table.number("init_std", recipe.init_std, 0, 10);

@@ -1,8 +1,10 @@
 #include "trainer/training_run.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <limits>
 
@@ -80,8 +82,23 @@ class TrainingRun {
     if (options_.say) options_.say(line);
   }
 
+  // That it could be made, where it is not there yet.
+  static Status check_folder(std::filesystem::path folder) {
+    std::error_code absent;
+    while (folder.has_parent_path() && folder != folder.parent_path() && !std::filesystem::exists(folder, absent))
+      folder = folder.parent_path();
+    if (folder.empty() || !std::filesystem::exists(folder, absent)) folder = ".";
+    if (!std::filesystem::is_directory(folder, absent))
+      return Error{ErrorKind::io, fmt::format("{}: expected a folder, found a file", folder.string())};
+    if (::access(folder.c_str(), W_OK) != 0) return system_error(folder.string(), "cannot write into it", errno);
+    return Done{};
+  }
+
   Status check_work() {
-    if (options_.dry_run) return Done{};
+    if (options_.dry_run) {
+      HADAL_RETURN_IF_ERROR(check_folder(recipe_.work));
+      return check_folder(recipe_.output.parent_path());
+    }
     for (const auto& folder : {recipe_.work / "checkpoints", recipe_.output.parent_path()}) {
       std::error_code error;
       if (!folder.empty()) std::filesystem::create_directories(folder, error);

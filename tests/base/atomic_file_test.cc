@@ -1,6 +1,7 @@
 // Files and directories that appear whole or not at all, also when the disk is full or the process is killed.
 #include "base/atomic_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -40,6 +41,32 @@ TEST(AtomicFile, DroppedItLeavesTheOldAndNoRest) {
   }
   EXPECT_EQ(read_file(dir / "f"), "old");
   EXPECT_FALSE(fs::exists(dir / "f.part"));
+}
+
+TEST(AtomicFile, ALinkStaysAndItsFileIsReplaced) {
+  TempDir dir;
+  write_file(dir / "f", "old");
+  fs::create_symlink("f", dir / "link");
+  ASSERT_TRUE(write_file_atomically(dir / "link", "new").ok());
+  EXPECT_TRUE(fs::is_symlink(dir / "link"));
+  EXPECT_EQ(read_file(dir / "f"), "new");
+}
+
+TEST(AtomicFile, WhatIsNoFileIsWrittenAsItIs) {
+  TempDir dir;
+  ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
+  const int reader = ::open((dir / "pipe").c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  ASSERT_TRUE(write_file_atomically(dir / "pipe", "text").ok());
+  char bytes[8];
+  EXPECT_EQ(::read(reader, bytes, sizeof bytes), 4);
+  ::close(reader);
+  EXPECT_TRUE(fs::is_fifo(dir / "pipe"));
+  EXPECT_TRUE(write_file_atomically("/dev/null", "x").ok());
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+  const auto folder = AtomicFile::create(dir.path());
+  ASSERT_FALSE(folder.ok());
+  EXPECT_EQ(folder.error().message, dir.path().string() + ": expected a file, found a directory");
 }
 
 TEST(AtomicFile, LargePiecesArriveUnchanged) {

@@ -98,6 +98,22 @@ TEST(ChatModel, UsageCountsPromptThoughtAndAnswer) {
   EXPECT_EQ(stats.pages_held, 0);
 }
 
+// White space is held back as long as a thought may follow.
+TEST(ChatModel, AStopStringInWhatIsHeldBackAtTheLimitEndsTheAnswerToo) {
+  TempDir folder;
+  write_reciter(folder / "quiet", " \tfish");  // two tokens
+  const auto model = open_tiny(folder / "quiet");
+  GenerationRequest request = ask("What does it cost?");
+  request.thinking = false;
+  request.max_tokens = 1;
+  EXPECT_EQ(answer(*model, request).text, " ");
+  EXPECT_EQ(answer(*model, request).finish_reason, FinishReason::length);
+  request.stop = {" "};
+  const Completion completion = answer(*model, std::move(request));
+  EXPECT_EQ(completion.text, "");
+  EXPECT_EQ(completion.finish_reason, FinishReason::stop);
+}
+
 TEST(ChatModel, EndsBeforeAStopString) {
   const auto model = open_tiny(reciter());
   for (const std::string stop : {" STOP", "5€ n", "深 ST"}) {  // the last two over several tokens

@@ -107,7 +107,9 @@ TEST(ChatModelThreads, CancelFromAnotherThreadEndsOnceAndFreesThePages) {
   expect_nothing_held(*model);
   EXPECT_EQ(completion.finish_reason, FinishReason::cancelled);
   EXPECT_LT(completion.usage.completion_tokens, 100);
-  EXPECT_FALSE(completion.text.empty());  // what had been said is kept
+  EXPECT_FALSE(completion.text.empty());  // what had been said is kept, and what it cost
+  EXPECT_GT(completion.timings.prefill.count(), 0);
+  EXPECT_GT(completion.timings.decode.count(), 0);
   model->cancel(*id);                     // finished: ignored
   EXPECT_EQ(model->generate(babble("hi", 3, 1))->usage.completion_tokens, 3);
   EXPECT_EQ(end.times(), 1);
@@ -160,6 +162,8 @@ TEST(ChatModelThreads, ARequestThatWaitsCanBeCancelledAndTheOneThatRunsGoesOn) {
   EXPECT_EQ(cancelled.finish_reason, FinishReason::cancelled);
   EXPECT_EQ(cancelled.usage.completion_tokens, 0);
   EXPECT_EQ(cancelled.text, "");
+  EXPECT_GT(cancelled.timings.queued.count(), 0);
+  EXPECT_EQ(cancelled.timings.prefill.count() + cancelled.timings.decode.count(), 0);
   const Completion finished = running_end.wait();
   EXPECT_EQ(finished.finish_reason, FinishReason::length);
   EXPECT_EQ(finished.text, model->generate(babble("running", 30, 1))->text);

@@ -96,6 +96,33 @@ TEST(GenerationConfig, EachBadValueGivesOneLineThatNamesItAndWhatWasFound) {
   for (const Refusal& row : table) EXPECT_EQ(error_of(row.json), row.error) << row.json;
 }
 
+TEST(GenerationConfig, AGgufFileSaysTheSameInKeys) {
+  TempDir dir;
+  const auto written = [&](const GgufKeys& keys) {
+    auto writer = GgufWriter::create(dir / "m.gguf", keys, {});
+    EXPECT_TRUE(writer.ok() && writer->commit().ok());
+    return read_generation_config(dir / "m.gguf", {.temperature = 0.7, .top_p = 0.8, .top_k = 9, .seed = {}});
+  };
+  GgufKeys keys;
+  keys.string("general.architecture", "deepseek2");
+  const auto silent = written(keys);
+  ASSERT_TRUE(silent.ok()) << silent.error().message;
+  EXPECT_FALSE(silent->says_sampling);
+  EXPECT_EQ(silent->sampling.top_k, 9);
+  add_sampling_keys({.temperature = 0, .top_p = 0.95, .top_k = 40, .min_p = 0.05, .seed = {}}, keys);
+  const auto told = written(keys);
+  ASSERT_TRUE(told.ok()) << told.error().message;
+  EXPECT_TRUE(told->says_sampling);
+  EXPECT_EQ(told->sampling.temperature, 0);
+  EXPECT_EQ(told->sampling.top_p, 0.95);  // and not 0.949999988
+  EXPECT_EQ(told->sampling.top_k, 40);
+  EXPECT_EQ(told->sampling.min_p, 0.05);
+  GgufKeys wrong;
+  wrong.f32("general.sampling.top_p", 7);
+  EXPECT_EQ(written(wrong).error().message,
+            (dir / "m.gguf").string() + ": top_p: expected above 0 and at most 1, found 7");
+}
+
 TEST(GenerationConfig, AbsentFileIsNoErrorABrokenOneNamesItsPath) {
   TempDir dir;
   const auto absent = read_generation_config(dir.path());

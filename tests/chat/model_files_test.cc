@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdlib>
+
 #include "base/temp_dir.h"
 #include "chat/tiny_model.h"
 
@@ -59,6 +61,73 @@ TEST(FindModel, UnknownNameListsWhereItWasLookedFor) {
   EXPECT_THAT(built_in_directories(), Contains(fs::path(HADAL_SOURCE_DIR) / "models"));
   for (const fs::path& searched : built_in_directories())
     EXPECT_THAT(found.error().message, HasSubstr(searched.string()));
+}
+
+// The directory of the test program, while it lasts.
+class WorkingIn {
+ public:
+  explicit WorkingIn(const fs::path& folder) : before_(fs::current_path()) { fs::current_path(folder); }
+  ~WorkingIn() { fs::current_path(before_); }
+
+ private:
+  fs::path before_;
+};
+
+TEST(FindModel, NoFolderTakesTheNameOfABuiltInModel) {
+  TempDir dir;
+  fs::create_directories(dir / kBuiltInModel);
+  fs::create_directories(dir / "other");
+  const WorkingIn folder(dir.path());
+  EXPECT_TRUE(fs::equivalent(find_model(kBuiltInModel)->path, fs::path(HADAL_SOURCE_DIR) / "models" / kBuiltInModel));
+  EXPECT_TRUE(fs::equivalent(find_model(std::string("./") + kBuiltInModel)->path, dir / kBuiltInModel));
+  EXPECT_TRUE(fs::equivalent(find_model("other")->path, dir / "other"));
+}
+
+class HubCache : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    fs::create_directories(model() / "refs");
+    fs::create_directories(model() / "snapshots/0a1b");
+    ::setenv("HF_HUB_CACHE", folder_.path().c_str(), 1);
+  }
+  void TearDown() override { ::unsetenv("HF_HUB_CACHE"); }
+  fs::path model() const { return folder_ / "models--deep--sea-7b"; }
+
+ private:
+  TempDir folder_;
+};
+
+TEST_F(HubCache, AnIdIsTheSnapshotThatMainRefersTo) {
+  write_file(model() / "refs/main", "0a1b\n");
+  const auto found = find_model("deep/sea-7b");
+  ASSERT_TRUE(found.ok()) << found.error().message;
+  EXPECT_EQ(found->path, model() / "snapshots/0a1b");
+  EXPECT_EQ(found->name, "sea-7b");
+}
+
+TEST_F(HubCache, WhatIsNotThereOrNotRightIsNamed) {
+  EXPECT_THAT(
+      error_of(find_model("deep/lake")),
+      AllOf(StartsWith("deep/lake: expected"), HasSubstr("models--deep--lake"), HasSubstr("downloads nothing")));
+  EXPECT_THAT(error_of(find_model("deep/sea-7b")), HasSubstr("found no " + (model() / "refs/main").string()));
+  write_file(model() / "refs/main", "2c3d");
+  EXPECT_THAT(error_of(find_model("deep/sea-7b")), HasSubstr("found no " + (model() / "snapshots/2c3d").string()));
+  write_file(model() / "refs/main", "../../..");
+  EXPECT_THAT(error_of(find_model("deep/sea-7b")), HasSubstr("expected the name of a snapshot, found \"../../..\""));
+}
+
+TEST(HubCacheFolder, IsWhereTheEnvironmentSays) {
+  const auto with = [](const char* name, const char* value) {
+    const char* before = std::getenv(name);
+    const std::string kept = before ? before : "";
+    ::setenv(name, value, 1);
+    const fs::path cache = hugging_face_cache();
+    before ? ::setenv(name, kept.c_str(), 1) : ::unsetenv(name);
+    return cache;
+  };
+  EXPECT_EQ(with("HF_HUB_CACHE", "/a"), "/a");
+  EXPECT_EQ(with("HF_HOME", "/b"), "/b/hub");
+  EXPECT_EQ(with("XDG_CACHE_HOME", "/c"), "/c/huggingface/hub");
 }
 
 TEST(FindModel, PathThatIsNotThereIsNotLookedForElsewhere) {

@@ -103,6 +103,19 @@ TEST(Chat, WhatCannotBeAnsweredLeavesTheConversationAsItWas) {
   EXPECT_EQ(outcome.out, kThoughtAndAnswer);
 }
 
+TEST(Chat, AQuestionThatCannotBeAskedAgainKeepsItsAnswer) {
+  TempDir folder;
+  const std::string file = (folder / "talk.json").string();
+  const Outcome outcome = run_hadal({"chat", reciter().string()},
+                                    "fish?\n/system " + std::string(2000, 'x') + "\n/again\n/save " + file + "\n");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("the context holds"));
+  const Json talk = json_of(read_file(file));
+  ASSERT_EQ(talk["messages"].size(), 3u);
+  EXPECT_EQ(talk["messages"][1]["content"], "fish?");
+  EXPECT_EQ(talk["messages"][2]["reasoning_content"], kReasoning);
+}
+
 // A reciter whose answer is 42.
 std::filesystem::path answers_42() {
   static const TempDir folder;
@@ -159,6 +172,35 @@ TEST(Eval, ABrokenLineIsNamedBeforeAnythingIsAsked) {
   expect_refused(run_hadal({"eval", answers_42().string()}), kWorldWasWrong, {"expected a file of questions"});
 }
 
+TEST(Eval, AQuestionThatDoesNotFitIsWrongAndTheOthersAreAsked) {
+  TempDir folder;
+  const std::string file = (folder / "questions.jsonl").string();
+  write_file(file, kQuestions + std::string("{\"task\": \"gcd\", \"answer\": \"42\", \"question\": \"") +
+                       std::string(2000, 'x') + "\"}\n");
+  const Outcome outcome = run_hadal({"eval", answers_42().string(), file, "--json"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  const Json scores = json_of(outcome.out);
+  EXPECT_EQ(scores["tasks"]["gcd"], (Json{{"n", 3}, {"right", 1}}));
+  EXPECT_EQ(scores["too_long"], 1);
+}
+
+// Answers come faster than anybody would wait for one.
+TEST(Eval, CtrlCEndsItAlsoBetweenAnswers) {
+  TempDir folder;
+  const std::string file = (folder / "questions.jsonl").string(), out = (folder / "results.jsonl").string();
+  std::string questions;
+  for (int i = 0; i < 20000; ++i) questions += kQuestions;
+  write_file(file, questions);
+  Process eval({"eval", answers_42().string(), file, "--out", out});
+  for (int i = 0; i < 5000 && !std::filesystem::exists(out + ".part"); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  eval.signal(SIGINT);
+  const Outcome outcome = eval.wait();
+  EXPECT_EQ(outcome.status, kWorldWasWrong);
+  EXPECT_THAT(outcome.err, HasSubstr("nothing is written"));
+  EXPECT_FALSE(std::filesystem::exists(out));
+}
+
 TEST(Bench, ReportsEachRowBesideTheMachinesLimits) {
   const Json report = json_of(expect_done(run_hadal(
       {"bench", babbler().string(), "--prefill", "32", "--decode", "8", "--depth", "0", "--batch", "1,2", "--json"})));
@@ -172,6 +214,8 @@ TEST(Bench, ReportsEachRowBesideTheMachinesLimits) {
   }
   EXPECT_GT(report["decode"][1]["bytes_per_step"].get<double>(), report["decode"][0]["bytes_per_step"].get<double>());
   expect_refused(run_hadal({"bench", babbler().string(), "--depth", "4096"}), kWorldWasWrong, {"context of 512"});
+  expect_refused(run_hadal({"bench", babbler().string(), "--batch", "800000000"}), kWrongUsage,
+                 {"--batch: expected numbers from 1 to 1024, found 800000000"});
 }
 
 TEST(Serve, SaysWhereItListensAndEndsWhenAsked) {

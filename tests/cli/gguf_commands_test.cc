@@ -2,11 +2,14 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <functional>
 
 #include "base/json.h"
 #include "chat/tiny_model.h"
 #include "cli/process.h"
+#include "formats/gguf.h"
 #include "formats/safetensors.h"
+#include "text/text_goldens.h"
 
 namespace hadal {
 namespace {
@@ -59,6 +62,60 @@ TEST(Quantize, AnswersStayThoseOfTheModel) {
     return expect_done(run_hadal({"tokenize", model, "--json"}, "Hello, 123 worlds"));
   };
   EXPECT_EQ(ids(file), ids(testing::babbler()));  // the vocabulary came along
+}
+
+TEST(Quantize, TheModelIsSampledAsBefore) {
+  TempDir dir;
+  testing::copy_model(testing::babbler(), dir / "m");
+  const auto temperature = [](const fs::path& file) { return *Gguf::open(file)->number("general.sampling.temp"); };
+  ASSERT_EQ(run_hadal({"quantize", dir / "m", dir / "silent.gguf", "--type", "q8_0"}).status, 0);
+  EXPECT_EQ(temperature(dir / "silent.gguf"), std::nullopt);
+  write_file(dir / "m/generation_config.json", R"({"do_sample": false, "top_k": 40})");
+  ASSERT_EQ(run_hadal({"quantize", dir / "m", dir / "m.gguf", "--type", "q8_0"}).status, 0);
+  EXPECT_EQ(temperature(dir / "m.gguf"), 0);
+  EXPECT_EQ(*Gguf::open(dir / "m.gguf")->integer("general.sampling.top_k"), 40);
+  ASSERT_EQ(run_hadal({"quantize", dir / "m.gguf", dir / "again.gguf", "--type", "q4_0"}).status, 0);
+  EXPECT_EQ(temperature(dir / "again.gguf"), 0);
+}
+
+// A small model with a published tokenizer, changed by `change`.
+void write_with_tokenizer(const fs::path& folder, const std::string& name, const std::function<void(Json&)>& change) {
+  testing::copy_model(golden("qwen2_tied"), folder);
+  Json json = Json::parse(gunzip(golden_folder(name) + "/tokenizer.json.gz"));
+  change(json);
+  write_file(folder / "tokenizer.json", json.dump());
+  write_file(folder / "tokenizer_config.json", whole_file(golden_folder(name) + "/tokenizer_config.json"));
+}
+
+class Vocabulary : public ::testing::TestWithParam<const char*> {};
+TEST_P(Vocabulary, MakesTheSameIdsFromTheFileAndFromTheDirectory) {
+  TempDir dir;
+  write_with_tokenizer(dir / "model", GetParam(), [](Json&) {});
+  const Outcome outcome = run_hadal({"quantize", dir / "model", dir / "m.gguf", "--type", "q8_0"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  std::string text;
+  for (const Json& row : golden_lines(GetParam(), "encode.jsonl")) text += row["text"].get<std::string>() + "\n";
+  for (const char* special : {"plain", "parse"}) {
+    const auto ids = [&](const std::string& model) {
+      return expect_done(run_hadal({"tokenize", model, "--special", special, "--json"}, text));
+    };
+    EXPECT_EQ(ids(dir / "m.gguf"), ids(dir / "model")) << special;
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Published, Vocabulary, ::testing::Values("deepseek_v3", "deepseek_v4", "qwen2_5", "llama3_2"),
+                         [](const auto& named) { return std::string(named.param); });
+
+TEST(Quantize, TokenizerThatAGgufFileCannotSayIsRefused) {
+  const auto refuse = [](const std::function<void(Json&)>& change, const std::vector<std::string>& words) {
+    TempDir dir;
+    write_with_tokenizer(dir / "model", "qwen2_5", change);
+    expect_refused(run_hadal({"quantize", dir / "model", dir / "x.gguf"}), kWorldWasWrong, words);
+    EXPECT_FALSE(fs::exists(dir / "x.gguf"));
+  };
+  refuse([](Json& json) { json["normalizer"] = nullptr; },
+         {"tokenizer.json: normalizer: expected NFC, as what GGUF calls qwen2, found none"});
+  refuse([](Json& json) { json["added_tokens"][0]["rstrip"] = true; },
+         {"tokenizer.json: added_tokens: \"<|endoftext|>\": rstrip: expected false"});
 }
 
 // SmolLM2 in two bits, weighed by what it sees in a text, foresees another text better. Measured: 2.28 nats

@@ -205,8 +205,10 @@ TEST(Refusals, StandardInputThatCannotBeReadIsNamed) {
   expect_wrong({"tokenize", model}, {"stdin: expected UTF-8, found something else at byte 2"}, "ab\xFF");
   expect_wrong({"tokenize", model}, {"stdin: expected UTF-8, found something else at byte 1"}, "a\xE2\x82");
   expect_wrong({"tokenize", model, "--decode"}, {"stdin: not JSON"}, "[1, 2");
-  expect_wrong({"tokenize", model, "--decode"}, {"stdin: ids[1]: expected 0 to 262, found 263"}, "[1, 263]");
-  expect_wrong({"tokenize", model, "--decode"}, {"stdin: ids[0]: expected 0 to 262, found -1"}, "{\"ids\": [-1]}");
+  expect_wrong({"tokenize", model, "--decode"}, {"stdin: ids[1]: expected 0 to 2147483647, found 2147483648"},
+               "[1, 2147483648]");
+  expect_wrong({"tokenize", model, "--decode"}, {"stdin: ids[0]: expected 0 to 2147483647, found -1"},
+               "{\"ids\": [-1]}");
   expect_wrong({"tokenize", model, "--decode"}, {"stdin: expected", "a list of ids, found \"text\""}, "\"text\"");
   expect_wrong({"render", model}, {"request: not JSON"}, "{");
   expect_wrong({"render", model}, {"request: messages: expected a list of messages"}, "{}");

@@ -33,6 +33,13 @@ TEST_F(TextCommands, DecodeGivesBackWhatTokenizeTook) {
   }
 }
 
+// MODELS.md 10.5: rows of the head beyond the vocabulary.
+TEST_F(TextCommands, IdsOutsideTheVocabularyDecodeToNothing) {
+  Json ids = json_of(run_hadal({"tokenize", model(), "--json"}, "the sea"))["ids"];
+  ids.insert(ids.begin() + 1, {5000, 2147483647});
+  EXPECT_EQ(expect_done(run_hadal({"tokenize", model(), "--decode"}, ids.dump())), "the sea");
+}
+
 TEST_F(TextCommands, ControlTokensInTextCountOnlyWhenAskedFor) {
   const Tokenizer tokenizer = *Tokenizer::from_directory(folder_.path());
   const Json parsed = json_of(run_hadal({"tokenize", model(), "--special", "parse", "--json"}, "<｜User｜>"));

@@ -6,6 +6,7 @@
 
 #include <limits>
 #include <map>
+#include <new>
 
 #include "count_allocations.h"
 #include "fake_model.h"
@@ -222,6 +223,29 @@ TEST(Engine, AnAbortLeavesNoPageWhereverTheSequenceIs) {
   }
   expect_no_page_held(*engine);
   EXPECT_TRUE(engine->step().empty());
+}
+
+// Room for the model's workspace is the only thing that a step asks for.
+TEST(Engine, AStepWithoutMemoryDrawsNothingAndTheEngineGoesOn) {
+  FakeModel model;
+  int steps = 0;
+  model.on_forward = [&steps](const ForwardBatch&) {
+    if (++steps % 3 == 0) throw std::bad_alloc();
+  };
+  const auto engine = engine_for(model, limits(3, 96, 24));  // so few pages that one is preempted
+  const std::vector<EngineRequest> requests{request(300, 1, 150), request(200, 2, 250), request(400, 3, 90)};
+  std::vector<SequenceId> ids;
+  for (const auto& r : requests) ids.push_back(*engine->add(r));
+  Answers answers;
+  int thrown = 0;
+  while (!engine->idle()) try {
+      answers.take(engine->step());
+    } catch (const std::bad_alloc&) {
+      if (++thrown == 7) EXPECT_TRUE(engine->abort(ids[2]));
+    }
+  EXPECT_GT(thrown, 7);
+  for (const std::size_t i : {0u, 1u}) EXPECT_EQ(answers.tokens[ids[i]], expected_answer(requests[i], 512));
+  expect_no_page_held(*engine);
 }
 
 // What is not in full pages is copied; in exact arithmetic it is computed as it would be alone.

@@ -72,6 +72,13 @@ TEST(ExactEngine, BatchCompositionAndPrefixesChangeNoToken) {
     const SequenceId id = *alone->add(request(i));
     EXPECT_EQ(answers(*alone)[id], in_batch[ids[i]]) << i;
   }
+  // Once more, now that the beginnings are known.
+  const std::uint64_t cached = together->counts().cached_prompt_tokens;
+  std::vector<SequenceId> again;
+  for (std::size_t i = 0; i < 7; ++i) again.push_back(*together->add(request(i)));
+  auto from_prefixes = answers(*together);
+  EXPECT_GT(together->counts().cached_prompt_tokens, cached);
+  for (std::size_t i = 0; i < 7; ++i) EXPECT_EQ(from_prefixes[again[i]], in_batch[ids[i]]) << i;
 }
 
 }  // namespace
