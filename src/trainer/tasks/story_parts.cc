@@ -98,6 +98,12 @@ std::string StoryParts::sentence_after_sentence(const Story& story, const Langua
   return text;
 }
 
+std::string StoryParts::behind_an_aside(std::string wording, std::string_view lang, Rng& rng) const {
+  const auto language = languages_.find(lang);
+  if (language == languages_.end() || language->second.asides.empty()) return wording;
+  return any_of(language->second.asides, rng) + language->second.blank + wording;
+}
+
 std::vector<std::vector<std::string>> StoryParts::sentences(std::string_view id, std::string_view lang) const {
   const Story& story = stories_.find(id)->second.find(lang)->second;
   std::vector<std::vector<std::string>> all = story.facts;

@@ -26,6 +26,9 @@ class StoryParts {
   // letter that must be a capital or must not; finish_wording() reads them. Of a story that has().
   std::string wording(std::string_view story, std::string_view lang, Rng& rng) const;
 
+  // `wording` behind a sentence that does not matter, where the language has such.
+  std::string behind_an_aside(std::string wording, std::string_view lang, Rng& rng) const;
+
   // Every fact and question of a story, for checks: facts()[i] are the ways to say fact i, the last ones the questions.
   std::vector<std::vector<std::string>> sentences(std::string_view story, std::string_view lang) const;
 

@@ -233,8 +233,9 @@ Result<TaskItem> StoryTemplates::make(std::string_view lang, Rng& rng) const {
   }
   HADAL_ASSIGN(Values values, draw_values(story, rng));
   const bool from_parts = parts_.has(story.id, lang) && rng.next_below(2) == 0;
-  const std::string text =
+  std::string text =
       from_parts ? parts_.wording(story.id, lang, rng) : texts->second[rng.next_below(texts->second.size())];
+  if (!from_parts && rng.next_below(8) == 0) text = parts_.behind_an_aside(std::move(text), lang, rng);
   values["n"] = rng.next_in(2, 99);  // of an aside
   TaskItem item;
   item.task = "word_problems";

@@ -56,6 +56,13 @@ TEST(StoryParts, PutsTogetherEveryWordingOfASmallStory) {
   EXPECT_EQ(found, expected);
 }
 
+TEST(StoryParts, PutsAnAsideBeforeAnyWordingWhereTheLanguageHasOne) {
+  const StoryParts parts = parts_of(kSmall);
+  Rng rng(1);
+  EXPECT_EQ(parts.behind_an_aside("How much?", "en", rng), "The bus has the number {n}. How much?");
+  EXPECT_EQ(parts.behind_an_aside("Wie viel?", "de", rng), "Wie viel?");
+}
+
 TEST(StoryParts, RefusesFilesThatCannotBeWordings) {
   const std::string whole = kSmall;
   const auto with = [&whole](const std::string& from, const std::string& to) {

@@ -1,6 +1,6 @@
 // Word problems from templates: the split of the values, and that what is drawn reads like the given files.
-#include "base/hash.h"
 #include "trainer/tasks/story_templates.h"
+#include "base/hash.h"
 
 #include <algorithm>
 #include <fstream>
@@ -101,12 +101,14 @@ TEST(StoryTemplates, DrawnProblemsAreWorkedAndJudgedRight) {
   }
 }
 
-// A recipe trains on more wordings than the given ones. Everything else has to stay as given, since the values that are
-// kept back for judging are told apart by a template's id and variables.
-TEST(StoryTemplates, TheRecipesFileOnlyAddsPhrasingsThatStateTheSameValues) {
+// A recipe trains on more wordings, names and things than the given ones. Everything else has to stay as given, since
+// the values that are kept back for judging are told apart by a template's id and variables.
+TEST(StoryTemplates, TheRecipesFileOnlyAddsWordsAndPhrasingsThatStateTheSameValues) {
   EXPECT_NE(stated_values("{name1} pays {a} for {b} {obj1:gen}"), stated_values("{name1} pays {a} for {obj1:gen}"));
-  const std::map<std::string, std::size_t> kWordings = {{"en", 56}, {"zh", 56}, {"es", 56}, {"fr", 56},
-                                                        {"de", 55}, {"ja", 54}, {"ru", 54}, {"ar", 54}};
+  const auto cut = [](nlohmann::json& list, const nlohmann::json& as) {
+    EXPECT_EQ(std::set<nlohmann::json>(list.begin(), list.end()).size(), list.size()) << "one stands twice";
+    while (list.size() > as.size()) list.erase(list.size() - 1);
+  };
   const auto given = nlohmann::json::parse(std::ifstream(kPath));
   auto recipe = nlohmann::json::parse(std::ifstream(kRecipePath));
   ASSERT_EQ(recipe.at("templates").size(), given.at("templates").size());
@@ -115,16 +117,16 @@ TEST(StoryTemplates, TheRecipesFileOnlyAddsPhrasingsThatStateTheSameValues) {
     for (auto& [lang, phrasings] : recipe["templates"][t].at("text").items()) {
       const std::string where = given["templates"][t].at("id").get<std::string>() + " " + lang;
       const auto texts = phrasings.get<std::vector<std::string>>();
-      EXPECT_EQ(texts.size(), kWordings.at(lang)) << where;
-      EXPECT_EQ(std::set<std::string>(texts.begin(), texts.end()).size(), texts.size())
-          << where << ": one stands twice";
+      EXPECT_GE(texts.size(), 70u) << where;
       const auto expected = stated_values(given_texts.at(lang).at(0).get<std::string>());
       EXPECT_FALSE(expected.empty()) << where;
       for (const std::string& text : texts) EXPECT_EQ(stated_values(text), expected) << where << ": " << text;
-      while (phrasings.size() > given_texts.at(lang).size()) phrasings.erase(phrasings.size() - 1);
+      cut(phrasings, given_texts.at(lang));
     }
   }
-  EXPECT_TRUE(recipe == given) << "without the added phrasings the files differ";
+  for (const char* words : {"names", "objects"})
+    for (auto& [lang, list] : recipe.at(words).items()) cut(list, given.at(words).at(lang));
+  EXPECT_TRUE(recipe == given) << "without the added words and phrasings the files differ";
 }
 
 TEST(StoryTemplates, DrawnProblemsHaveTheWordingOfTheFiles) {
