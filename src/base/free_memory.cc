@@ -7,7 +7,6 @@
 #include <limits>
 #include <optional>
 #include <string>
-#include <string_view>
 
 namespace hadal {
 namespace {
@@ -22,17 +21,6 @@ std::optional<std::uint64_t> number_in(const fs::path& file) {
   std::uint64_t number = 0;
   if (in >> number) return number;
   return std::nullopt;
-}
-
-// The number behind `word` in lines of "word number"; 0: not there.
-std::uint64_t number_behind(const fs::path& file, std::string_view word) {
-  std::ifstream in(file);
-  std::string found;
-  for (std::uint64_t number = 0; in >> found;) {
-    if (found == word && in >> number) return number;
-    in.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-  }
-  return 0;
 }
 
 struct GroupFiles {  // their names in the two versions of control groups
@@ -72,6 +60,16 @@ std::uint64_t room_in_groups(const fs::path& root) {
 }
 
 }  // namespace
+
+std::uint64_t number_behind(const fs::path& file, std::string_view word) {
+  std::ifstream in(file);
+  std::string found;
+  for (std::uint64_t number = 0; in >> found;) {
+    if (found == word && in >> number) return number;
+    in.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  }
+  return 0;
+}
 
 std::uint64_t available_memory_bytes(const fs::path& root) {
   std::uint64_t available = number_behind(root / "proc/meminfo", "MemAvailable:") * 1024;

@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <string>
 
 #include "base/clock.h"
+#include "base/free_memory.h"
 #include "base/json.h"
 #include "chat/model_files.h"
 #include "cli/engine_bench.h"
@@ -53,25 +53,15 @@ struct Report {
   double matrix_flops() const { return compute.arithmetic == Arithmetic::exact ? limits.f32_flops : limits.bf16_flops; }
 };
 
-// A line "key: N kB" of a file that Linux writes about this process, in bytes; 0 where there is none.
-std::uint64_t bytes_said(const char* file, std::string_view key) {
-  std::ifstream lines(file);
-  for (std::string word; lines >> word;) {
-    std::uint64_t kib = 0;
-    if (word == key && lines >> kib) return kib * 1024;
-  }
-  return 0;
-}
-
 // Mapped files included.
 std::uint64_t resident_bytes() {
-  return bytes_said("/proc/self/status", "VmRSS:");
+  return 1024 * number_behind("/proc/self/status", "VmRSS:");
 }
 
 // Of mapped files. A file that was written or read piece by piece lies in memory in small pages, and decoding from it
 // takes up to 1.4 times as long (docs/kernels.md).
 std::uint64_t huge_page_bytes() {
-  return bytes_said("/proc/self/smaps_rollup", "FilePmdMapped:");
+  return 1024 * number_behind("/proc/self/smaps_rollup", "FilePmdMapped:");
 }
 
 Json report_json(const Report& report) {
