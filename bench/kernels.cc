@@ -14,13 +14,13 @@
 #include <string>
 #include <vector>
 
+#include "base/buffer.h"
 #include "base/rng.h"
 #include "kernels/attention.h"
 #include "kernels/kernel_table.h"
 #include "kernels/machine_limits.h"
 #include "kernels/router.h"
 #include "measure.h"
-#include "model/buffer.h"
 
 namespace hadal {
 namespace {

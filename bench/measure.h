@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "kernels/matmul.h"
-#include "model/buffer.h"
 
 namespace hadal {
 

@@ -27,6 +27,9 @@ Result<LatentCache> LatentCache::create(LatentLayout layout, int pages) {
   // NORESERVE: only pages that are written cost memory, so a generous cache is free until it is used.
   void* memory = mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return refusal();
+  // In huge pages, where the system has them: attention goes from page to page of many sequences, and each small page is
+  // a walk of its own through the page tables. What is written first costs 2 MiB a layer then; the plan counts it all.
+  madvise(memory, size_bytes, MADV_HUGEPAGE);
   return LatentCache(layout, pages, memory, size_bytes);
 }
 

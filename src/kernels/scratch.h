@@ -4,27 +4,15 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
-#include <memory>
-#include <new>
+
+#include "base/buffer.h"
 
 namespace hadal {
 
 inline std::byte* thread_scratch(std::size_t bytes) {
-  struct Free {
-    void operator()(std::byte* p) const noexcept { std::free(p); }
-  };
-  thread_local std::unique_ptr<std::byte, Free> buffer;
-  thread_local std::size_t capacity = 0;
-  if (bytes > capacity) {
-    buffer.reset();
-    capacity = 0;  // what follows may throw
-    const std::size_t wanted = (bytes + bytes / 4 + 4095) / 4096 * 4096;
-    buffer.reset(static_cast<std::byte*>(std::aligned_alloc(64, wanted)));
-    if (!buffer) throw std::bad_alloc();
-    capacity = wanted;
-  }
-  return buffer.get();
+  thread_local Buffer<std::byte> buffer;
+  // A quarter more than is asked for: calls grow a little with every token.
+  return bytes <= buffer.capacity() ? buffer.data() : buffer.ensure(bytes + bytes / 4);
 }
 
 }  // namespace hadal

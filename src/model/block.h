@@ -13,10 +13,10 @@
 #include <span>
 #include <vector>
 
+#include "base/buffer.h"
 #include "base/ids.h"
 #include "kernels/attention.h"
 #include "kernels/router.h"
-#include "model/buffer.h"
 #include "model/transformer.h"
 #include "model/weights.h"
 

@@ -13,10 +13,10 @@
 #include <span>
 #include <vector>
 
+#include "base/buffer.h"
 #include "kernels/attention.h"
 #include "kernels/matmul.h"
 #include "model/block.h"
-#include "model/buffer.h"
 
 namespace hadal {
 

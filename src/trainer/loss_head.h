@@ -7,7 +7,7 @@
 #include <functional>
 #include <span>
 
-#include "model/buffer.h"
+#include "base/buffer.h"
 #include "trainer/packed_parameters.h"
 
 namespace hadal {

@@ -218,12 +218,20 @@ struct LatentPage {
   const S* row(int r) const { return reinterpret_cast<const S*>(first + static_cast<std::size_t>(r < rows ? r : rows - 1) * row_bytes); }
 };
 
+HADAL_INLINE void prefetch_bytes(const std::byte* first, std::size_t bytes) {
+  for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(first + i);
+}
+
 // scores[h][64] of all rows of a page. As many positions at once as have their sums in registers: each query is loaded
-// for several positions, and with AVX-512 sixteen sums are joined for the price of a few.
+// for several positions, and with AVX-512 sixteen sums are joined for the price of a few. Meanwhile the page after it
+// comes nearer (`next`; null: none): pages lie apart, and no core's own prefetcher knows where. 64 sequences of 1,024
+// positions write 1.5 to 1.9 times as much so, eight 1.2 to 1.4 (20 M model, Zen 5, 2026-11-29).
 template <class S, int H>
-HADAL_INLINE void page_scores(const S* q, std::ptrdiff_t q_stride, int width, const LatentPage<S>& page, float* scores) {
+HADAL_INLINE void page_scores(const S* q, std::ptrdiff_t q_stride, int width, const LatentPage<S>& page, const std::byte* next,
+                              float* scores) {
   constexpr int kSums = 16, kPositions = kSums / H;
   for (int r = 0; r < page.rows; r += kPositions) {
+    if (next) prefetch_bytes(next + static_cast<std::size_t>(r) * page.row_bytes, kPositions * page.row_bytes);
     const S* rows[kPositions];
     for (int p = 0; p < kPositions; ++p) rows[p] = page.row(r + p);  // behind the last: the last again, for nobody
     f32x16 sums[kSums];
@@ -335,7 +343,8 @@ void absorbed_heads(const AbsorbedTile& t, int head) {
     const int rows = t.positions - position < kPagePositions ? t.positions - position : kPagePositions;
     const LatentPage<S> page{t.pages[position / kPagePositions], t.row_bytes, rows};
     const bool first_page = position == 0;
-    page_scores<S, H>(q, q_stride, width, page, scores);
+    const std::byte* next = position + kPagePositions < t.positions ? t.pages[position / kPagePositions + 1] : nullptr;
+    page_scores<S, H>(q, q_stride, width, page, next, scores);
     for (int h = 0; h < H; ++h)
       kept[h] = page_weights<S>(scores + h * kPagePositions, rows, t.scale, first_page, weights + h * kPagePositions, top[h], sum[h]);
     add_page<H>(weights, kept, page, t.latent, first_page, mean, t.out_stride);
