@@ -12,13 +12,14 @@ AnswerStream::AnswerStream(const Tokenizer& tokenizer, Options options)
       detokenizer_(tokenizer),
       splitter_(options.start, tags_are_tokens() ? ReasoningSplitter::Tags::tokens : ReasoningSplitter::Tags::text),
       stop_(std::move(options.stop)) {
-  if (options.calls == ToolCallSyntax::none) return;
-  const auto names = ToolCallParser::markers(options.calls);
+  if (options.calls.syntax == ToolCallSyntax::none) return;
+  const auto names = ToolCallParser::markers(options.calls.syntax);
   for (const std::string_view name : names)
     if (const auto id = tokenizer.find_control(name)) markers_.push_back(*id);
   const bool all = markers_.size() == names.size();
   if (!all) markers_.clear();
-  parser_.emplace(options.calls, all ? ToolCallParser::Markers::tokens : ToolCallParser::Markers::text);
+  parser_.emplace(options.calls.syntax, all ? ToolCallParser::Markers::tokens : ToolCallParser::Markers::text,
+                  options.calls.count);
 }
 
 Delta AnswerStream::push(TokenId token) {

@@ -23,7 +23,7 @@ class AnswerStream {
   struct Options {
     ReasoningSplitter::Start start = ReasoningSplitter::Start::answer;
     std::vector<std::string> stop{};  // in the answer, not in the reasoning
-    ToolCallSyntax calls = ToolCallSyntax::none;
+    ExpectedCalls calls{};
     // Roles and other marks that a model may write by mistake are no text; <think> and </think> are the splitter's, as
     // tokens where the vocabulary has both, else as text.
     enum class ControlTokens { drop, write } control_tokens = ControlTokens::drop;

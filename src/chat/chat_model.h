@@ -88,6 +88,7 @@ struct GenerationRequest {
   std::optional<bool> thinking;           // none: the format's own default
   std::optional<OrderedJson> tools{};     // a list of definitions; without ToolChoice::automatic it is not shown
   ToolChoice tool_choice = ToolChoice::none;
+  CallCount call_count = CallCount::any;  // one: the answer ends behind its first call
   SamplingOptions sampling;
   int max_tokens = 0;                     // 0: as many as the context holds
   std::vector<std::string> stop;          // generation ends before the first of these in the answer

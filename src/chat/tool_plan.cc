@@ -34,7 +34,8 @@ Result<ToolPlan> plan_tools(const GenerationRequest& request, const TextModel& t
                    "has no place for definitions; describe them in a system message, and its calls are understood");
   if (defined) plan.shown = request.tools;
   // Where a client had to describe its tools itself, a call is known by its control tokens.
-  if (defined || (able && text.format->tools() == ToolSupport::calls)) plan.calls = text.format->call_syntax();
+  if (defined || (able && text.format->tools() == ToolSupport::calls))
+    plan.calls = {.syntax = text.format->call_syntax(), .count = request.call_count};
   return plan;
 }
 

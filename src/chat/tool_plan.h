@@ -11,8 +11,8 @@
 namespace hadal {
 
 struct ToolPlan {
-  std::optional<OrderedJson> shown{};           // definitions
-  ToolCallSyntax calls = ToolCallSyntax::none;  // none: all of the answer is text
+  std::optional<OrderedJson> shown{};  // definitions
+  ExpectedCalls calls{};
 };
 
 // Errors name the field: definitions that the format has no place for; calls that it, or the vocabulary, cannot write.

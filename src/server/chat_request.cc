@@ -164,12 +164,12 @@ void read_effort(Fields& fields, std::optional<bool>& thinking) {
 // be a misspelt "temperature" or a wish that hadal does not know: both want an error, not silence.
 constexpr std::array<std::string_view, 38> kKnownFields{
     "messages", "model", "stream", "stream_options", "temperature", "top_p", "top_k", "min_p", "seed", "stop",
-    "max_tokens", "max_completion_tokens", "thinking", "reasoning_effort", "n", "tools", "tool_choice", "functions",
-    "function_call", "logit_bias", "frequency_penalty", "presence_penalty", "logprobs", "top_logprobs",
-    "response_format", "modalities",
+    "max_tokens", "max_completion_tokens", "thinking", "reasoning_effort", "n", "tools", "tool_choice",
+    "parallel_tool_calls", "functions", "function_call", "logit_bias", "frequency_penalty", "presence_penalty",
+    "logprobs", "top_logprobs", "response_format", "modalities",
     // Ignored.
     "user", "user_id", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
-    "prompt_cache_retention", "prompt_cache_options", "parallel_tool_calls", "prediction", "audio"};
+    "prompt_cache_retention", "prompt_cache_options", "prediction", "audio"};
 
 void refuse_unknown(Fields& fields, const Json& object) {
   for (const auto& [key, value] : object.items()) {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 
+#include "base/log.h"
 #include "server/chat_response.h"
 #include "server/mailbox.h"
 
@@ -75,7 +76,20 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
 
   template <class Function>
   void on_strand(Function function) {
-    asio::post(socket_.get_executor(), [self = shared_from_this(), function] { function(*self); });
+    asio::post(socket_.get_executor(),
+               [self = shared_from_this(), function] { self->guarded([&] { function(*self); }); });
+  }
+
+  // Around every handler: one that throws leaves an answer that is neither out nor under way, or a clock that nobody
+  // looks at again, and the client would wait for ever.
+  template <class Body>
+  void guarded(Body body) {
+    try {
+      body();
+    } catch (const std::exception& error) {
+      close_now(ServerMetrics::End::failed);
+      log(LogLevel::error, std::string("server: a connection failed: ") + error.what());
+    }
   }
 
   void open() {
@@ -93,7 +107,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
     if (closed_ || reading_ || input_over_ || (busy_ && !lingering_ && input_.size() >= kReadAhead)) return;
     reading_ = true;
     socket_.async_read_some(asio::buffer(arriving_), [self = shared_from_this()](error_code error, std::size_t bytes) {
-      self->on_read(error, bytes);
+      self->guarded([&] { self->on_read(error, bytes); });
     });
   }
 
@@ -120,7 +134,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   }
 
   void parse() {
-    while (!busy_ && !closed_ && input_.size() > 0) {
+    while (!busy_ && !closed_ && something_waits()) {
       if (!parser_) start_parser();
       error_code error;
       const std::size_t taken = parser_->put(asio::buffer(input_), error);
@@ -134,6 +148,15 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
         answer_expectation();
       if (hungry) return;
     }
+  }
+
+  // Empty lines before a request are no part of it (RFC 9112, 2.2): some clients send one behind a body.
+  bool something_waits() {
+    if (parser_) return !input_.empty();
+    std::size_t empty_lines = 0;
+    while (input_.compare(empty_lines, 2, "\r\n") == 0) empty_lines += 2;
+    input_.erase(0, empty_lines);
+    return !input_.empty() && input_ != "\r";
   }
 
   void start_parser() {
@@ -244,7 +267,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
     // The engine thread holds the mailbox only: it never keeps a connection alive, nor touches one.
     auto wake = [weak = weak_from_this(), executor = socket_.get_executor()] {
       asio::post(executor, [weak] {
-        if (const auto self = weak.lock()) self->take_text();
+        if (const auto self = weak.lock()) self->guarded([&] { self->take_text(); });
       });
     };
     mailbox_ = std::make_shared<Mailbox>(std::move(wake));
@@ -261,14 +284,15 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
     }
     sequence_ = *id;
     if (!streaming_) return;
+    std::string beginning = stream_head("text/event-stream; charset=utf-8", framing_, after());
+    beginning += framed(writer_->start(), framing_);
     count_response(200);
-    send(stream_head("text/event-stream; charset=utf-8", framing_, after()));
-    send(framed(writer_->start(), framing_));
+    send(std::move(beginning));
   }
 
   void take_text() {
     if (closed_ || !mailbox_) return;
-    Mailbox::Contents contents = mailbox_->take();
+    const Mailbox::Contents contents = mailbox_->take();
     if (streaming_) {
       const std::string events = writer_->delta(contents.delta);
       if (!events.empty() && !first_text_out_) {
@@ -277,20 +301,18 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
       }
       send(framed(events, framing_));
     }
-    if (closed_ || !contents.completion) return;
+    if (!closed_ && contents.completion) end_answer(*contents.completion);
+  }
 
-    const Completion& completion = *contents.completion;
+  // The text is made while the generation still counts: should that fail, the answer has failed.
+  void end_answer(const Completion& completion) {
+    std::string text = streaming_ ? framed(writer_->finish(completion), framing_) + std::string(stream_end(framing_))
+                                  : text_of(is_answer(completion) ? json_reply(completion_json(answer_id_, completion))
+                                                                  : error_reply(error_of(completion)));
     context_.metrics.count_end(is_answer(completion) ? ServerMetrics::End::finished : ServerMetrics::End::failed);
     context_.metrics.add_answer(Clock::now() - began_);
-    const std::optional<ChunkWriter> writer = std::move(writer_);
     drop_generation();
-    if (streaming_) {
-      finish_with(framed(writer->finish(completion), framing_) + std::string(stream_end(framing_)));
-    } else if (is_answer(completion)) {
-      reply(json_reply(completion_json(answer_id_, completion)));
-    } else {
-      reply(error_reply(error_of(completion)));
-    }
+    finish_with(std::move(text));
   }
 
   void drop_generation() {
@@ -301,11 +323,11 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   }
 
   void abandon_generation(ServerMetrics::End why) {
-    if (sequence_) {
-      context_.model.cancel(*sequence_);
-      context_.metrics.count_end(why);
-    }
-    drop_generation();
+    const std::optional<SequenceId> unfinished = sequence_;
+    drop_generation();  // first, for it cannot fail
+    if (!unfinished) return;
+    context_.model.cancel(*unfinished);
+    context_.metrics.count_end(why);
   }
 
   // --- Writing -----------------------------------------------------------------------------------------------------
@@ -314,9 +336,12 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
 
   void count_response(int status) { context_.metrics.count_response(route_label_, status); }
 
-  void reply(const HttpReply& ready) {
+  void reply(const HttpReply& ready) { finish_with(text_of(ready)); }
+
+  std::string text_of(const HttpReply& ready) {
+    std::string text = reply_text(ready, after(), body_);
     count_response(ready.status);
-    finish_with(reply_text(ready, after(), body_));
+    return text;
   }
 
   void reply_error_and_close(const ApiError& error) {
@@ -352,13 +377,17 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
     writing_ = true;
     write_began_ = Clock::now();
     asio::async_write(socket_, asio::buffer(in_flight_), [self = shared_from_this()](error_code error, std::size_t) {
-      self->writing_ = false;
-      self->in_flight_.clear();
-      self->quiet_since_ = Clock::now();
-      if (self->closed_) return;
-      if (error) return self->close_now();
-      self->write_more();
+      self->guarded([&] { self->on_written(error); });
     });
+  }
+
+  void on_written(error_code error) {
+    writing_ = false;
+    in_flight_.clear();
+    quiet_since_ = Clock::now();
+    if (closed_) return;
+    if (error) return close_now();
+    write_more();
   }
 
   void answer_is_out() {
@@ -385,11 +414,11 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
   void close_now(ServerMetrics::End why = ServerMetrics::End::client_gone) {
     if (closed_) return;
     closed_ = true;
-    abandon_generation(why);
     error_code ignored;
     socket_.close(ignored);
     timer_.cancel();
     on_closed_();
+    abandon_generation(why);
   }
 
   // --- Time --------------------------------------------------------------------------------------------------------
@@ -403,8 +432,10 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
                                                                std::chrono::milliseconds(1'000)));
     timer_.async_wait([self = shared_from_this()](error_code error) {
       if (error || self->closed_) return;
-      self->check_time(Clock::now());
-      if (!self->closed_) self->tick();
+      self->guarded([&] {
+        self->check_time(Clock::now());
+        if (!self->closed_) self->tick();
+      });
     });
   }
 

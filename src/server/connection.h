@@ -5,7 +5,8 @@
 // (pipelining) wait in the buffer, at most kReadAhead bytes of them.
 //
 // Threads: everything runs on the connection's strand; the public functions may be
-// called from any thread. Nothing here waits.
+// called from any thread. Nothing here waits. A handler that throws (memory is short, in
+// practice) costs this client its connection, and nobody else anything.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>

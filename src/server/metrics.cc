@@ -87,14 +87,9 @@ void ServerMetrics::add_answer(std::chrono::nanoseconds since_request) {
   answer_.add(since_request);
 }
 
-void ServerMetrics::client_opened() {
+void ServerMetrics::set_clients(int count) {
   const std::lock_guard lock(mutex_);
-  ++clients_;
-}
-
-void ServerMetrics::client_closed() {
-  const std::lock_guard lock(mutex_);
-  --clients_;
+  clients_ = count;
 }
 
 int ServerMetrics::clients() const {

@@ -37,8 +37,7 @@ class ServerMetrics {
   void count_end(End end);
   void add_first_token(std::chrono::nanoseconds since_request);
   void add_answer(std::chrono::nanoseconds since_request);
-  void client_opened();
-  void client_closed();
+  void set_clients(int count);
   int clients() const;
 
   std::string text(const EngineStats& engine, const std::string& model) const;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <functional>
 
 #include "base/json.h"
@@ -26,8 +27,41 @@ std::string compact(const Object& json) {
   return json.dump(-1, ' ', false, Object::error_handler_t::replace);
 }
 
+std::string lower(std::string_view text) {
+  std::string lowered(text);
+  std::transform(lowered.begin(), lowered.end(), lowered.begin(), [](unsigned char c) { return std::tolower(c); });
+  return lowered;
+}
+
+// Of "http://localhost:8080/health" (a target's absolute form; RFC 9112, 3.2.2) "http://localhost:8080"; of a path
+// nothing.
+std::string_view origin_of(std::string_view target) {
+  const std::size_t name = target.find("://");
+  if (name == target.npos) return {};
+  const std::string scheme = lower(target.substr(0, name));
+  if (scheme != "http" && scheme != "https") return {};
+  return target.substr(0, target.find_first_of("/?", name + 3));
+}
+
 std::string_view path_of(std::string_view target) {
-  return target.substr(0, target.find('?'));
+  target.remove_prefix(origin_of(target).size());
+  const std::string_view path = target.substr(0, target.find('?'));
+  return path.empty() ? "/" : path;
+}
+
+// An escape that is none stays as it is.
+std::string percent_decoded(std::string_view text) {
+  std::string decoded;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned char byte = 0;
+    const std::string_view digits = text.substr(i + 1, 2);
+    const char* const end = digits.data() + digits.size();
+    const bool is_escape =
+        text[i] == '%' && digits.size() == 2 && std::from_chars(digits.data(), end, byte, 16).ptr == end;
+    decoded += is_escape ? static_cast<char>(byte) : text[i];
+    if (is_escape) i += digits.size();
+  }
+  return decoded;
 }
 
 // DeepSeek's own base URL has no /v1; clients set up for it work too.
@@ -52,10 +86,17 @@ bool is_read(std::string_view method) {
 // Absent counts as JSON; "application/json; charset=utf-8" is. A form or plain text is what a foreign page could send
 // without asking the browser's leave, and what `curl -d` sends when nobody told it otherwise.
 bool is_json(std::string_view content_type) {
-  std::string type(content_type.substr(0, content_type.find(';')));
+  std::string type = lower(content_type.substr(0, content_type.find(';')));
   std::erase_if(type, [](char c) { return c == ' ' || c == '\t'; });
-  std::transform(type.begin(), type.end(), type.begin(), [](unsigned char c) { return std::tolower(c); });
   return type.empty() || type == "application/json";
+}
+
+Object model_card(const ChatModel& model, std::int64_t started) {
+  return {{"id", model.name()},
+          {"object", "model"},
+          {"created", started},
+          {"owned_by", "hadal"},
+          {"context_tokens", model.context_tokens()}};
 }
 
 // A path or a method in an error message: short, and printable.
@@ -87,6 +128,11 @@ std::optional<int> Router::holder_of(const HttpRequest& request) const {
 }
 
 std::variant<std::monostate, ApiError> Router::check_access(const HttpRequest& request) const {
+  // Else it would be a question which of the two was checked.
+  if (const auto origin = origin_of(request.target); !origin.empty() && !is_same_origin(origin, request.host))
+    return ApiError{.message = fmt::format("request: expected the Host ({}) in its target, found {}",
+                                           shown(request.host), shown(origin)),
+                    .code = "invalid_http"};
   if (!options_.api_keys.empty()) return std::monostate();  // what is private asks for the key
   if (!is_loopback_name(host_of(request.host)))
     return ApiError{.status = 403,
@@ -167,26 +213,18 @@ HttpReply Router::health(const HttpRequest& request) const {
 }
 
 HttpReply Router::models() const {
-  const Object model = {{"id", model_.name()},
-                        {"object", "model"},
-                        {"created", started_},
-                        {"owned_by", "hadal"},
-                        {"context_tokens", model_.context_tokens()}};
-  return json_reply(compact({{"object", "list"}, {"data", Object::array({model})}}));
+  return json_reply(compact({{"object", "list"}, {"data", Object::array({model_card(model_, started_)})}}));
 }
 
-HttpReply Router::one_model(std::string_view id) const {
+HttpReply Router::one_model(std::string_view escaped_id) const {
+  const std::string id = percent_decoded(escaped_id);
   if (id != model_.name())
     return error_reply({.status = 404,
                         .message = fmt::format("model: expected \"{}\", the one that is served here, found {}",
                                                model_.name(), shown(id)),
                         .param = "model",
                         .code = "model_not_found"});
-  return json_reply(compact({{"id", model_.name()},
-                             {"object", "model"},
-                             {"created", started_},
-                             {"owned_by", "hadal"},
-                             {"context_tokens", model_.context_tokens()}}));
+  return json_reply(compact(model_card(model_, started_)));
 }
 
 HttpReply Router::page(const HttpRequest& request, std::string_view path) const {

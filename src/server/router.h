@@ -42,7 +42,7 @@ class Router {
  private:
   HttpReply health(const HttpRequest& request) const;
   HttpReply models() const;
-  HttpReply one_model(std::string_view id) const;
+  HttpReply one_model(std::string_view escaped_id) const;
   HttpReply page(const HttpRequest& request, std::string_view path) const;
   // Of the key in the request (access.h), 0 where none is asked for; nothing if the key is missing or wrong.
   std::optional<int> holder_of(const HttpRequest& request) const;

@@ -129,32 +129,51 @@ class Server {
     acceptor_.async_accept(asio::make_strand(io_), asio::bind_executor(strand_, [this](error_code error, auto socket) {
                              if (step_ != Step::serving) return;
                              if (error) return pause_accepting();
-                             admit(std::move(socket));
-                             accept_next();
+                             or_pause([&] {
+                               admit(std::move(socket));
+                               accept_next();
+                             });
                            }));
+  }
+
+  // Too little memory is no more the end of accepting than too few sockets.
+  template <class Body>
+  void or_pause(Body body) {
+    try {
+      body();
+    } catch (const std::exception& error) {
+      pause_accepting();
+      log(LogLevel::error, std::string("server: accepting failed: ") + error.what());
+    }
   }
 
   void pause_accepting() {
     timer_.expires_after(kAcceptPause);
     timer_.async_wait(asio::bind_executor(strand_, [this](error_code error) {
-      if (!error && step_ == Step::serving) accept_next();
+      if (!error && step_ == Step::serving) or_pause([this] { accept_next(); });
     }));
   }
 
   void admit(tcp::socket socket) {
     const auto key = ++last_key_;
-    auto connection = make_connection(std::move(socket), context_, [this, key] {
-      metrics_.client_closed();
-      asio::post(strand_, [this, key] { forget(key); });
-    });
-    metrics_.client_opened();
+    const auto connection = make_connection(std::move(socket), context_,
+                                            [this, key] { asio::post(strand_, [this, key] { forget(key); }); });
     const bool room = connections_.size() < static_cast<std::size_t>(options_.max_clients);
-    connections_.emplace(key, connection);
-    room ? connection->start() : connection->start_refused();
+    try {
+      connections_.emplace(key, connection);
+      count_clients();
+      room ? connection->start() : connection->start_refused();
+    } catch (...) {  // what has not started never closes
+      forget(key);
+      throw;
+    }
   }
+
+  void count_clients() { metrics_.set_clients(static_cast<int>(connections_.size())); }
 
   void forget(std::uint64_t key) {
     connections_.erase(key);
+    count_clients();
     if (step_ != Step::serving && connections_.empty()) finish();
   }
 
@@ -209,14 +228,14 @@ class Server {
   Step step_ = Step::serving;
 };
 
-// A handler that throws (out of memory, in practice) costs one answer, not the server.
+// The last resort: connections and the accepting of them look after what their own handlers throw.
 void run_io(asio::io_context& io) {
   for (;;) {
     try {
       io.run();
       return;
     } catch (const std::exception& error) {
-      log(LogLevel::error, std::string("server: a connection failed: ") + error.what());
+      log(LogLevel::error, std::string("server: a handler failed: ") + error.what());
     }
   }
 }

@@ -79,6 +79,8 @@ void read_tools(Fields& fields, std::optional<ApiError>& error, std::string_view
           "expected \"auto\" or \"none\", found " + json_excerpt(*choice) + ": a model cannot be made to call here",
           "unsupported_value"));
   }
+  if (bool parallel = true; fields.boolean("parallel_tool_calls", parallel) && !parallel)
+    into.call_count = CallCount::one;
   const Json* tools = fields.find("tools");
   if (tools == nullptr) return;
   if (!tools->is_array()) return fields.fail(wrong_type("tools", "an array of tools", *tools));

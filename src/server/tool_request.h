@@ -12,8 +12,8 @@
 
 namespace hadal {
 
-// tools and tool_choice. `body` is the text that `fields` was read from: a prompt shows definitions in the order of its
-// keys.
+// tools, tool_choice and parallel_tool_calls. `body` is the text that `fields` was read from: a prompt shows
+// definitions in the order of its keys.
 void read_tools(Fields& fields, std::optional<ApiError>& error, std::string_view body, GenerationRequest& into);
 
 // tool_calls of an assistant's message. Their arguments are the text of a JSON object, as the API has it; where they

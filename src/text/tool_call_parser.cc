@@ -56,8 +56,8 @@ void CallContent::end(ParsedText& out) {
   held_.clear();
 }
 
-ToolCallParser::ToolCallParser(ToolCallSyntax syntax, Markers markers)
-    : markers_(markers), grammar_(grammar_of(syntax)), alphabet_(ToolCallParser::markers(syntax)) {}
+ToolCallParser::ToolCallParser(ToolCallSyntax syntax, Markers markers, CallCount count)
+    : markers_(markers), count_(count), grammar_(grammar_of(syntax)), alphabet_(ToolCallParser::markers(syntax)) {}
 ToolCallParser::ToolCallParser(ToolCallParser&&) noexcept = default;
 ToolCallParser& ToolCallParser::operator=(ToolCallParser&&) noexcept = default;
 ToolCallParser::~ToolCallParser() = default;
@@ -79,8 +79,9 @@ std::span<const std::string_view> ToolCallParser::markers(ToolCallSyntax syntax)
 
 ParsedText ToolCallParser::push(std::string_view text) {
   ParsedText out;
+  if (over_) return out;
   if (markers_ == Markers::tokens) {
-    grammar_->text(text, out);
+    give_text(text, out);
     return out;
   }
   held_ += text;
@@ -93,13 +94,14 @@ ParsedText ToolCallParser::push(std::string_view text) {
     const auto whole = std::find_if(alphabet_.begin(), alphabet_.end(),
                                     [&](std::string_view marker) { return tail.starts_with(marker); });
     if (whole != alphabet_.end()) {
-      grammar_->text(rest.substr(0, at), out);
-      grammar_->marker(*whole, out);
+      give_text(rest.substr(0, at), out);
+      give_marker(*whole, out);
+      if (over_) return out;
       rest.remove_prefix(at + whole->size());
       at = 0;
     } else if (std::any_of(alphabet_.begin(), alphabet_.end(),
                            [&](std::string_view marker) { return marker.starts_with(tail); })) {
-      grammar_->text(rest.substr(0, at), out);
+      give_text(rest.substr(0, at), out);
       rest = tail;
       held_ = std::string(rest);
       return out;
@@ -107,25 +109,41 @@ ParsedText ToolCallParser::push(std::string_view text) {
       ++at;
     }
   }
-  grammar_->text(rest, out);
+  give_text(rest, out);
   held_.clear();
   return out;
 }
 
 ParsedText ToolCallParser::push_marker(std::string_view name) {
   ParsedText out;
-  grammar_->text(std::exchange(held_, {}), out);
-  grammar_->marker(name, out);
+  if (over_) return out;
+  give_text(std::exchange(held_, {}), out);
+  give_marker(name, out);
   return out;
 }
 
+void ToolCallParser::give_text(std::string_view text, ParsedText& out) {
+  grammar_->text(text, out);
+  called_ = called_ || !out.calls.empty();
+}
+
+// A call is over with the first marker behind its beginning that has not become a part of its arguments.
+void ToolCallParser::give_marker(std::string_view name, ParsedText& out) {
+  const bool in_a_call = called_;
+  grammar_->marker(name, out);
+  called_ = called_ || !out.calls.empty();
+  const bool is_argument = !out.calls.empty() && out.calls.back().arguments.ends_with(name);
+  over_ = count_ == CallCount::one && in_a_call && !is_argument;
+}
+
 bool ToolCallParser::done() const {
-  return grammar_->done();
+  return over_ || grammar_->done();
 }
 
 ParsedText ToolCallParser::finish() {
   ParsedText out;
-  grammar_->text(std::exchange(held_, {}), out);
+  if (over_) return out;
+  give_text(std::exchange(held_, {}), out);
   grammar_->end(out);
   return out;
 }

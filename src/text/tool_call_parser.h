@@ -6,6 +6,7 @@
 // is for the caller to see.
 //  - What only looked like a call (no name, no separator, broken JSON before the arguments) is content, markers and
 //  all.
+//  - Where one call is asked for, the answer ends with the marker behind it.
 //  - Llama's template can write one call a turn, so its first one ends the answer: the model calls again when it has
 //  the result. An object without arguments is no call of Llama's unless a marker stands before it.
 //  - A call whose arguments end with the stream is a call; its arguments are what there is of them.
@@ -32,6 +33,14 @@ enum class ToolCallSyntax {
   llama,         // an answer that is {"name": .., "parameters": ..}
 };
 
+enum class CallCount { any, one };
+
+// The calls that an answer is read for.
+struct ExpectedCalls {
+  ToolCallSyntax syntax = ToolCallSyntax::none;  // none: all of the answer is text
+  CallCount count = CallCount::any;
+};
+
 struct ToolCallDelta {
   int index = 0;            // which call of the answer
   std::string name{};       // not empty: the call begins here
@@ -51,7 +60,7 @@ class ToolCallParser {
  public:
   // How markers arrive. tokens: only as control tokens; a text that spells one is text.
   enum class Markers { tokens, text };
-  ToolCallParser(ToolCallSyntax syntax, Markers markers);
+  ToolCallParser(ToolCallSyntax syntax, Markers markers, CallCount count = CallCount::any);
   ToolCallParser(ToolCallParser&&) noexcept;
   ToolCallParser& operator=(ToolCallParser&&) noexcept;
   ~ToolCallParser();
@@ -65,10 +74,16 @@ class ToolCallParser {
   static std::span<const std::string_view> markers(ToolCallSyntax syntax);
 
  private:
+  void give_text(std::string_view text, ParsedText& out);
+  void give_marker(std::string_view name, ParsedText& out);
+
   Markers markers_;
+  CallCount count_;
   std::unique_ptr<CallGrammar> grammar_;
   std::span<const std::string_view> alphabet_;  // of markers
   std::string held_;                            // what may still become a marker
+  bool called_ = false;                         // a call has begun
+  bool over_ = false;                           // it was the only one that is asked for, and has ended
 };
 
 }  // namespace hadal

@@ -46,7 +46,7 @@ Streamed stream(std::string_view said, const AnswerStream::Options& options,
 }
 
 AnswerStream::Options calls_of_v31(Start start) {
-  return {.start = start, .calls = ToolCallSyntax::deepseek_v31};
+  return {.start = start, .calls = {.syntax = ToolCallSyntax::deepseek_v31}};
 }
 
 const std::string kSaid = "so\n" CALLS CALL "get" SEP "{\"深\": 1}" CALL_END CALLS_END;
@@ -93,7 +93,7 @@ TEST(AnswerCalls, StopStringsAreSoughtInContentAlone) {
 }
 
 TEST(AnswerCalls, OfLlamaEndsTheAnswer) {
-  AnswerStream answer(tokenizer(), {.start = Start::undecided, .calls = ToolCallSyntax::llama});
+  AnswerStream answer(tokenizer(), {.start = Start::undecided, .calls = {.syntax = ToolCallSyntax::llama}});
   Delta all;
   const auto say = [&](std::string_view said) {
     for (const TokenId id : tokenizer().encode(said)) all.append(answer.push(id));
@@ -107,6 +107,24 @@ TEST(AnswerCalls, OfLlamaEndsTheAnswer) {
   EXPECT_EQ(all.text, "");
   ASSERT_EQ(answer.whole().tool_calls.size(), 1u);
   EXPECT_EQ(answer.whole().tool_calls[0].arguments, "{\"so\": 1}");
+}
+
+TEST(AnswerCalls, OneIsEnoughWhereOneIsAskedFor) {
+  AnswerStream::Options options = calls_of_v31(Start::undecided);
+  options.calls.count = CallCount::one;
+  AnswerStream answer(tokenizer(), options);
+  const auto say = [&](std::string_view said) {
+    for (const TokenId id : tokenizer().encode(said, SpecialTokens::parse)) answer.push(id);
+  };
+  say(CALLS CALL "get" SEP "{}");
+  EXPECT_FALSE(answer.stopped());
+  say(CALL_END);
+  EXPECT_TRUE(answer.stopped());
+  say(CALL "weather" SEP "{}" CALL_END CALLS_END "so");
+  answer.finish();
+  EXPECT_EQ(answer.whole().text, "");
+  ASSERT_EQ(answer.whole().tool_calls.size(), 1u);
+  EXPECT_EQ(answer.whole().tool_calls[0].name, "get");
 }
 
 // After the prompts of R1 and of V3.1 alike, it calls.
@@ -140,6 +158,19 @@ TEST(AnswerCalls, ModelWithDefinitionsCalls) {
   ASSERT_EQ(completion->tool_calls.size(), 1u);
   EXPECT_EQ(completion->tool_calls[0].name, "function");
   EXPECT_EQ(completion->tool_calls[0].arguments, "weather");
+}
+
+TEST(AnswerCalls, ModelIsNotAskedForMoreThanTheOneCall) {
+  const auto model = open_caller("deepseek-v3.1");
+  GenerationRequest request = with_tools(ToolChoice::automatic);
+  const auto any = model->generate(request);
+  request.call_count = CallCount::one;
+  const auto one = model->generate(request);
+  ASSERT_TRUE(any.ok() && one.ok());
+  EXPECT_EQ(one->finish_reason, FinishReason::tool_calls);
+  ASSERT_EQ(one->tool_calls.size(), 1u);
+  EXPECT_EQ(one->tool_calls[0].arguments, "weather");
+  EXPECT_EQ(one->usage.completion_tokens, any->usage.completion_tokens - 2) << "CALLS_END, and the token that ends";
 }
 
 TEST(AnswerCalls, ChoiceOfNoneShowsNoToolsAndTakesNothingOut) {

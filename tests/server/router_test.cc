@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <string>
+#include <vector>
+
 #include "base/json.h"
 #include "server/fake_model.h"
 #include "server/web_assets.h"
@@ -48,6 +51,32 @@ TEST_F(RouterTest, QueriesAndDeepSeekPathsAreUnderstood) {
   HttpRequest chat{.method = "POST", .target = "/chat/completions", .host = "localhost"};
   chat.body = R"({"messages":[{"role":"user","content":"hi"}]})";
   EXPECT_EQ(reply_to(chat).status, -1);
+}
+
+TEST_F(RouterTest, AbsoluteTargetIsItsPathWhereItNamesTheHost) {
+  EXPECT_EQ(reply_to({.target = "http://localhost:8080/health"}).status, 200);
+  EXPECT_EQ(reply_to({.target = "HTTPS://LocalHost:8080/v1/models/fake?x=1"}).status, 200);
+  EXPECT_THAT(reply_to({.target = "http://localhost:8080"}).body, HasSubstr("<title>hadal</title>"));
+  EXPECT_EQ(reply_to({.target = "ftp://localhost:8080/health"}).status, 404);
+  EXPECT_EQ(Router::route_label("http://localhost:8080/v1/models"), "/v1/models");
+}
+
+TEST_F(RouterTest, AbsoluteTargetHidesNoForeignName) {
+  EXPECT_EQ(reply_to({.target = "http://evil.example:8080/health", .host = "evil.example:8080"}).status, 403);
+  for (const std::vector<std::string>& keys : {std::vector<std::string>(), {"key"}}) {
+    options.api_keys = keys;
+    for (const char* target : {"http://evil.example:8080/health", "http://localhost/health", "http:///health",
+                               "http://localhost:8080@evil.example/health", "http://me@localhost:8080/health"})
+      EXPECT_EQ(reply_to({.target = target}).status, 400) << target;
+    EXPECT_EQ(reply_to({.target = "http://localhost:8080/health", .host = "evil.example:8080"}).status, 400);
+  }
+}
+
+TEST_F(RouterTest, NameOfAModelMayBeEscaped) {
+  const Json list = Json::parse(reply_to({.target = "/v1/models"}).body);
+  EXPECT_EQ(Json::parse(reply_to({.target = "/v1/models/f%61k%65"}).body), list["data"][0]);
+  for (const char* other : {"/v1/models/fake%", "/v1/models/fak%6", "/v1/models/fak%-5", "/v1/models/f%2561ke"})
+    EXPECT_EQ(reply_to({.target = other}).status, 404) << other;
 }
 
 TEST_F(RouterTest, OnlyJsonIsRead) {

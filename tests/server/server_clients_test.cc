@@ -201,9 +201,21 @@ TEST(ServerClients, EndlessRequestsSentAheadAreNotKept) {
   RunningServer server({.pace = milliseconds(1), .more_words = 1'000'000});
   HttpClient client = server.client();
   client.send(post_chat(kAskStream));
-  // The server stops reading; the rest waits in the kernels and then in this send, which the deadline would end.
-  std::thread flood([&] { client.send(std::string(32 << 20, 'x')); });
   EXPECT_TRUE(becomes_true([&] { return server.model.stats().active_sequences == 1; }));
+  // The server stops reading; the rest waits in the kernels (33 MiB at most, where this was measured) and then in a
+  // send, which the deadline would end.
+  constexpr int kPieces = 2048;  // 128 MiB
+  std::atomic<int> sent = 0;
+  std::thread flood([&] {
+    const std::string piece(64 << 10, 'x');
+    while (sent < kPieces && client.send(piece)) ++sent;
+  });
+  EXPECT_TRUE(becomes_true([&] { return sent > 0; }));
+  for (int before = 0; before != sent;) {  // until it waits
+    before = sent;
+    std::this_thread::sleep_for(milliseconds(300));
+  }
+  EXPECT_LT(sent, kPieces) << "all of it was taken";
   EXPECT_EQ(server.ask(get("/health")).status, 200);
   server.request_stop();
   server.model.cancel(SequenceId{1});

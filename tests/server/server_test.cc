@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <thread>
+
 #include "base/json.h"
 #include "server/server_fixture.h"
 
@@ -120,6 +122,7 @@ TEST(Server, BadRequestsGetTheErrorObjectAndTheRightStatus) {
       {get("/health", "X: " + std::string(20'000, 'x') + "\r\n"), 431, "", "head_too_large"},
       {"nonsense\r\n\r\n", 400, "", "invalid_http"},
       {"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", 400, "", "invalid_http"},
+      {"GET http://evil.example/health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "", "invalid_http"},
       {"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: "
        "2\r\n\r\n{}",
        415, "", "unsupported_media_type"},
@@ -199,6 +202,26 @@ TEST(Server, ConnectionIsKeptAndRequestsSentAheadAreAnsweredInOrder) {
   EXPECT_EQ(json_of(*health)["status"], "ok");
   EXPECT_EQ(json_of(*whole)["object"], "chat.completion");
   EXPECT_EQ(json_of(*models)["data"][0]["id"], "fake");
+}
+
+TEST(Server, EmptyLinesBeforeARequestAreNoPartOfIt) {
+  RunningServer server;
+  HttpClient client = server.client();
+  client.send("\r\n\r\n" + post_chat(kAsk) + "\r\n");
+  const auto first = client.read_response();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->status, 200);
+  client.send("\r");
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));  // so that half a line is read by itself
+  client.send("\n" + get("/health"));
+  const auto second = client.read_response();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->status, 200);
+}
+
+TEST(Server, AbsoluteTargetIsUnderstood) {
+  RunningServer server;
+  EXPECT_EQ(server.ask(get("http://localhost/health")).status, 200);
 }
 
 TEST(Server, RequestInSmallPiecesIsUnderstood) {

@@ -66,6 +66,13 @@ TEST(ToolRequest, ChoiceOfNoneIsKeptAndEmptyListsAreNoTools) {
   EXPECT_FALSE(parsed(body(kUser, R"("tools":null)")).tools);
 }
 
+TEST(ToolRequest, CallsThatAreNotParallelAreOneAnAnswer) {
+  EXPECT_EQ(parsed(body(kUser, R"("parallel_tool_calls":false)")).call_count, CallCount::one);
+  for (const char* value : {"true", "null"})
+    EXPECT_EQ(parsed(body(kUser, std::string("\"parallel_tool_calls\":") + value)).call_count, CallCount::any) << value;
+  EXPECT_EQ(parsed(body(kUser)).call_count, CallCount::any);
+}
+
 TEST(ToolRequest, CallsArriveAsObjectAndAsTheTextTheyWere) {
   const auto messages = parsed(with_round(kCalls, kResults)).messages;
   ASSERT_EQ(messages.size(), 4u);
@@ -155,6 +162,7 @@ TEST(ToolRequest, TableOfRefusals) {
       {tools(R"([{"function":{"name":"f","parameters":"x"}}])"), "tools[0].function.parameters", "invalid_type"},
       {body(kUser, R"("tool_choice":"required")"), "tool_choice", "unsupported_value"},
       {body(kUser, R"("tool_choice":{"type":"function","function":{"name":"f"}})"), "tool_choice", "unsupported_value"},
+      {body(kUser, R"("parallel_tool_calls":"no")"), "parallel_tool_calls", "invalid_type"},
       {calls("5"), "messages[1].tool_calls", "invalid_type"},
       {calls("[5]"), "messages[1].tool_calls[0]", "invalid_type"},
       {calls("[{}]"), "messages[1].tool_calls[0].id", "missing_field"},

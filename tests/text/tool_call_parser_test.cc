@@ -50,8 +50,9 @@ class Joined {
 };
 
 // `cuts` are byte offsets, ascending.
-Parsed parse(Syntax syntax, const std::string& text, const std::vector<std::size_t>& cuts) {
-  ToolCallParser parser(syntax, Markers::text);
+Parsed parse(Syntax syntax, const std::string& text, const std::vector<std::size_t>& cuts,
+             CallCount count = CallCount::any) {
+  ToolCallParser parser(syntax, Markers::text, count);
   Joined joined;
   std::size_t done = 0;
   for (const std::size_t cut : cuts) {
@@ -64,8 +65,8 @@ Parsed parse(Syntax syntax, const std::string& text, const std::vector<std::size
 }
 
 // Markers as control tokens; the text between them `step` bytes at a time.
-Parsed parse_tokens(Syntax syntax, std::string_view text, std::size_t step) {
-  ToolCallParser parser(syntax, Markers::tokens);
+Parsed parse_tokens(Syntax syntax, std::string_view text, std::size_t step, CallCount count = CallCount::any) {
+  ToolCallParser parser(syntax, Markers::tokens, count);
   Joined joined;
   while (!text.empty()) {
     std::size_t next = text.size();
@@ -194,10 +195,29 @@ TEST(ToolCallParser, TakesCallsOutOfTheWhole) {
   for (const Case& c : kCases) EXPECT_EQ(parse(c.syntax, c.text, {}), c.expected) << c.text;
 }
 
+// What an answer of one call may have of all that was said: the first call, and no more text.
+bool is_beginning_of(const Parsed& one, const Parsed& all) {
+  const std::vector<Call> first(all.calls.begin(), all.calls.begin() + !all.calls.empty());
+  return one.calls == first && all.text.starts_with(one.text) && (!first.empty() || one.text == all.text);
+}
+
+TEST(ToolCallParser, OneCallIsTheFirst) {
+  for (const Case& c : kCases) {
+    const Parsed one = parse(c.syntax, c.text, {}, CallCount::one);
+    EXPECT_TRUE(is_beginning_of(one, c.expected)) << c.text << " -> " << one;
+  }
+  EXPECT_EQ(parse(Syntax::deepseek_v31, CALLS CALL "f" SEP "{}" CALL_END "text" CALLS_END, {}, CallCount::one),
+            (Parsed{"", {{"f", "{}"}}}));
+}
+
 TEST(ToolCallParser, IsTheSameForEveryCut) {
-  for (const Case& c : kCases)
-    for (std::size_t cut = 0; cut <= c.text.size(); ++cut)
+  for (const Case& c : kCases) {
+    const Parsed one = parse(c.syntax, c.text, {}, CallCount::one);
+    for (std::size_t cut = 0; cut <= c.text.size(); ++cut) {
       ASSERT_EQ(parse(c.syntax, c.text, {cut}), c.expected) << c.text << " at " << cut;
+      ASSERT_EQ(parse(c.syntax, c.text, {cut}, CallCount::one), one) << c.text << " at " << cut;
+    }
+  }
 }
 
 TEST(ToolCallParser, IsTheSameByteByByteAndForPairsOfCuts) {
@@ -249,6 +269,10 @@ TEST(ToolCallParser, IsTheSameForRandomStreams) {
       const Parsed whole = parse(syntax, text, {});
       ASSERT_EQ(parse(syntax, text, each), whole) << text;
       ASSERT_EQ(parse_tokens(syntax, text, 1), whole) << text;
+      const Parsed one = parse(syntax, text, {}, CallCount::one);
+      ASSERT_TRUE(is_beginning_of(one, whole)) << text << " -> " << one << ", of " << whole;
+      ASSERT_EQ(parse(syntax, text, each, CallCount::one), one) << text;
+      ASSERT_EQ(parse_tokens(syntax, text, 1, CallCount::one), one) << text;
     }
   }
 }
@@ -279,6 +303,24 @@ TEST(ToolCallParser, LlamasAnswerEndsWithItsFirstCall) {
   ToolCallParser qwen(Syntax::qwen, Markers::text);
   EXPECT_EQ(qwen.push("<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>").calls.size(), 1u);
   EXPECT_FALSE(qwen.done());
+}
+
+TEST(ToolCallParser, AnswerOfOneCallEndsWithTheMarkerBehindIt) {
+  const auto ends_with_last = [](Syntax syntax, std::initializer_list<std::string_view> pieces) {
+    ToolCallParser parser(syntax, Markers::text, CallCount::one);
+    for (const std::string_view piece : pieces) {
+      EXPECT_FALSE(parser.done()) << piece;
+      parser.push(piece);
+    }
+    EXPECT_TRUE(parser.done());
+    const ParsedText more = parser.push("and more" CALLS CALL "g" SEP "{}");
+    EXPECT_TRUE(more.text.empty() && more.calls.empty() && parser.finish().text.empty());
+  };
+  ends_with_last(Syntax::deepseek_v31, {"So" CALLS CALL "f", SEP "{\"x\": \"" SEP "\"}", CALL_END});
+  ends_with_last(Syntax::deepseek_v31, {CALLS CALL "f" SEP "{}", CALL});
+  ends_with_last(Syntax::deepseek_v3, {CALLS CALL "function" SEP "f\n```json\n{}\n```", CALL_END});
+  ends_with_last(Syntax::qwen,
+                 {"<tool_call>{\"name\": \"f\", \"arguments\": {\"x\": \"</tool_call>\"", "}}\n", "</tool_call>"});
 }
 
 TEST(ToolCallParser, HoldsBackLittleHoweverLongItGoesOn) {
