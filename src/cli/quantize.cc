@@ -32,9 +32,9 @@ namespace {
 constexpr const char* kExamples =
     "\nMatrices get the type, or what stands in for it where rows are no whole blocks (q4_k: q5_0, q5_k: q5_1, q6_k: "
     "q8_0);\n"
-    "the head gets at least q6_k; vectors and routers stay f32. The error is that of all values of a kind together, as "
-    "a\n"
-    "share of their size.\n"
+    "the head gets at least q6_k, and so does an embedding that is the head too; vectors and routers stay f32. The "
+    "error\n"
+    "is that of all values of a kind together, as a share of their size.\n"
     "\nExamples:\n"
     "  hadal quantize DIR model.gguf --type q4_k\n"
     "  hadal quantize deepseek-ai/DeepSeek-V2-Lite-Chat lite.gguf --type q8_0\n"

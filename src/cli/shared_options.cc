@@ -77,7 +77,10 @@ void add_sampling_options(CLI::App& command, SamplingFlags& flags) {
       ->check(CLI::Range(0, INT32_MAX));
   command.add_option("--min-p", flags.min_p, "Leave out what is below this share of the likeliest")
       ->check(CLI::Range(0.0, 1.0));
-  command.add_option("--seed", flags.seed, "The same seed gives the same answer; left out: a new one each time")
+  command
+      .add_option("--seed", flags.seed,
+                  "The same seed gives the same answer, always with --exact and nearly always without; left out: a new "
+                  "one each time")
       ->check(whole_number(0));
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <optional>
 #include <set>
 
@@ -99,18 +100,15 @@ Destination destination_of(const TensorSpec& t, ModelWeights& weights) {
   }
 }
 
-// kv_b cut by heads for the absorbed order: rows of a head are [N keys | V values], each [C].
-void pack_absorbed(const ModelConfig& c, const KernelTable& kernels, const float* kv_b, int head, AbsorbedHead& to) {
-  const int latent = c.kv_lora_rank, rows = c.qk_nope_head_dim + c.v_head_dim;
-  const float* keys = kv_b + static_cast<std::ptrdiff_t>(head) * rows * latent;
-  std::vector<float> transposed(static_cast<std::size_t>(latent) * static_cast<std::size_t>(c.qk_nope_head_dim));
-  for (int n = 0; n < c.qk_nope_head_dim; ++n)
-    for (int i = 0; i < latent; ++i)
-      transposed[static_cast<std::size_t>(i) * static_cast<std::size_t>(c.qk_nope_head_dim) +
-                 static_cast<std::size_t>(n)] = keys[n * latent + i];
-  to.to_latent.pack_rows(kernels, 0, latent, transposed.data(), c.qk_nope_head_dim);
-  to.to_value.pack_rows(kernels, 0, c.v_head_dim, keys + static_cast<std::ptrdiff_t>(c.qk_nope_head_dim) * latent,
-                        latent);
+// A head of kv_b for the absorbed order: its rows are [N keys | V values], each [C].
+void pack_absorbed(const ModelConfig& c, const KernelTable& kernels, const float* keys, AbsorbedHead& to) {
+  const std::ptrdiff_t latent = c.kv_lora_rank, nope = c.qk_nope_head_dim;
+  std::vector<float> transposed(static_cast<std::size_t>(latent * nope));
+  for (std::ptrdiff_t n = 0; n < nope; ++n)
+    for (std::ptrdiff_t i = 0; i < latent; ++i)
+      transposed[static_cast<std::size_t>(i * nope + n)] = keys[n * latent + i];
+  to.to_latent.pack_rows(kernels, 0, c.kv_lora_rank, transposed.data(), nope);
+  to.to_value.pack_rows(kernels, 0, c.v_head_dim, keys + nope * latent, latent);
 }
 
 // Scales of `outputs` outputs of `to`, from `first_output` on. The first of them is number `first` in the dimension
@@ -176,22 +174,38 @@ struct Chunk {
   const TensorSpec* partner = nullptr;  // of k_b: the v_b that is packed with it
 };
 
+// 16 MB of float32 a thread, however large the tensor; twice that while halves of kv_b are joined, more only where a
+// panel needs it.
+constexpr std::int64_t kChunkElements = 4 << 20;
+
+// Rows of a matrix that are read together: whole panels.
+std::int64_t rows_at_once(std::int64_t columns) {
+  return std::max<std::int64_t>(kPanelWidth, kChunkElements / columns / kPanelWidth * kPanelWidth);
+}
+
+// Heads of kv_b that are read together: whole panels too.
+std::int64_t heads_at_once(const ModelConfig& c) {
+  const std::int64_t rows = c.qk_nope_head_dim + c.v_head_dim, fewest = kPanelWidth / std::gcd(rows, kPanelWidth);
+  return std::max(fewest, kChunkElements / (rows * c.kv_lora_rank) / fewest * fewest);
+}
+
+bool of_heads(const TensorSpec& t) {
+  return t.role == TensorRole::kv_b_proj || t.role == TensorRole::k_b_proj;
+}
+
 // Of the tensors that are read: those not in `referred`.
 std::vector<Chunk> chunks_of(const std::vector<TensorSpec>& table, const ModelConfig& config,
                              const std::set<const TensorSpec*>& referred) {
-  constexpr std::int64_t kElements = 4 << 20;  // 16 MB of float32 a thread at most, however large the tensor
   std::vector<Chunk> chunks;
   for (const TensorSpec& t : table) {
     if (!is_used(t, config) || referred.contains(&t)) continue;
-    const std::int64_t rows = t.shape[0], columns = t.shape.size() > 1 ? t.shape[1] : 1;
-    std::int64_t step = std::max<std::int64_t>(32, kElements / columns / 32 * 32);
     if (t.role == TensorRole::v_b_proj) continue;  // behind its k_b
-    if (t.role == TensorRole::k_b_proj) {
-      chunks.push_back({&t, 0, rows, &t + 1});
-      continue;
-    }
-    if (t.role == TensorRole::kv_b_proj || t.shape.size() == 1) step = rows;
-    for (std::int64_t row = 0; row < rows; row += step) chunks.push_back({&t, row, std::min(step, rows - row)});
+    const std::int64_t rows = t.shape[0];
+    std::int64_t step = t.shape.size() == 1 ? rows : rows_at_once(t.shape[1]);
+    if (of_heads(t)) step = heads_at_once(config) * (rows / config.num_attention_heads);
+    const TensorSpec* partner = t.role == TensorRole::k_b_proj ? &t + 1 : nullptr;
+    for (std::int64_t row = 0; row < rows; row += step)
+      chunks.push_back({&t, row, std::min(step, rows - row), partner});
   }
   return chunks;
 }
@@ -207,12 +221,12 @@ void fill_embedding(const KernelTable& kernels, const Chunk& chunk, const float*
                          weights.embedding_fast.data() + (chunk.first_row + r) * columns);
 }
 
-// kv_b whole out of its two halves: k_b holds W_uk^T of each head, [C, N]; v_b W_uv, [V, C].
-std::vector<float> join_kv_b(const ModelConfig& c, const float* k_b, const float* v_b) {
+// Some heads of kv_b whole out of its two halves: k_b holds W_uk^T of each, [C, N]; v_b W_uv, [V, C].
+std::vector<float> join_kv_b(const ModelConfig& c, int heads, const float* k_b, const float* v_b) {
   const int latent = c.kv_lora_rank, nope = c.qk_nope_head_dim, value = c.v_head_dim;
   std::vector<float> whole;
-  whole.reserve(static_cast<std::size_t>(c.num_attention_heads * (nope + value)) * static_cast<std::size_t>(latent));
-  for (int h = 0; h < c.num_attention_heads; ++h) {
+  whole.reserve(static_cast<std::size_t>(heads * (nope + value)) * static_cast<std::size_t>(latent));
+  for (int h = 0; h < heads; ++h) {
     const float* transposed = k_b + static_cast<std::ptrdiff_t>(h) * latent * nope;
     for (int n = 0; n < nope; ++n)
       for (int i = 0; i < latent; ++i) whole.push_back(transposed[static_cast<std::ptrdiff_t>(i) * nope + n]);
@@ -222,15 +236,39 @@ std::vector<float> join_kv_b(const ModelConfig& c, const float* k_b, const float
   return whole;
 }
 
-void fill_kv_b(const ModelConfig& config, const KernelTable& kernels, const float* kv_b, AttentionWeights& attention) {
-  attention.kv_b_proj.pack_rows(kernels, 0, attention.kv_b_proj.outputs(), kv_b, config.kv_lora_rank);
-  for (int h = 0; h < static_cast<int>(attention.absorbed.size()); ++h)
-    pack_absorbed(config, kernels, kv_b, h, attention.absorbed[static_cast<std::size_t>(h)]);
+// Both orders of the heads from `first` on: kv_b [heads, N + V, C].
+void pack_heads(const ModelConfig& c, const KernelTable& kernels, const std::vector<float>& kv_b, int first,
+                AttentionWeights& attention) {
+  const int rows = c.qk_nope_head_dim + c.v_head_dim;
+  const std::size_t of_head = static_cast<std::size_t>(rows) * static_cast<std::size_t>(c.kv_lora_rank);
+  const int heads = static_cast<int>(kv_b.size() / of_head);
+  attention.kv_b_proj.pack_rows(kernels, first * rows, heads * rows, kv_b.data(), c.kv_lora_rank);
+  for (int h = 0; h < heads; ++h)
+    pack_absorbed(c, kernels, kv_b.data() + static_cast<std::size_t>(h) * of_head,
+                  attention.absorbed[static_cast<std::size_t>(first + h)]);
+}
+
+// A chunk of kv_b, or of k_b with its partner.
+Status fill_heads(const ModelConfig& c, const WeightSource& source, const KernelTable& kernels, const Chunk& chunk,
+                  ModelWeights& weights) {
+  const TensorSpec& t = *chunk.tensor;
+  const std::int64_t rows_of_head = t.shape[0] / c.num_attention_heads, first = chunk.first_row / rows_of_head,
+                     heads = chunk.rows / rows_of_head, value = c.v_head_dim;
+  std::vector<float> kv_b(static_cast<std::size_t>(chunk.rows * t.shape[1]));
+  HADAL_RETURN_IF_ERROR(source.read(t, chunk.first_row, chunk.rows, kv_b.data()));
+  if (chunk.partner) {
+    std::vector<float> values(static_cast<std::size_t>(heads * value * c.kv_lora_rank));
+    HADAL_RETURN_IF_ERROR(source.read(*chunk.partner, first * value, heads * value, values.data()));
+    kv_b = join_kv_b(c, static_cast<int>(heads), kv_b.data(), values.data());
+  }
+  pack_heads(c, kernels, kv_b, static_cast<int>(first), weights.blocks[static_cast<std::size_t>(t.layer)].attention);
+  return Done{};
 }
 
 Status fill_chunk(const ModelConfig& config, const WeightSource& source, const KernelTable& kernels, const Chunk& chunk,
                   ModelWeights& weights) {
   const TensorSpec& t = *chunk.tensor;
+  if (of_heads(t)) return fill_heads(config, source, kernels, chunk, weights);
   const int columns = t.shape.size() > 1 ? static_cast<int>(t.shape[1]) : 1;
   std::vector<float> rows(static_cast<std::size_t>(chunk.rows * columns));
   HADAL_RETURN_IF_ERROR(source.read(t, chunk.first_row, chunk.rows, rows.data()));
@@ -239,17 +277,6 @@ Status fill_chunk(const ModelConfig& config, const WeightSource& source, const K
     if (config.tie_word_embeddings)
       weights.lm_head.pack_rows(kernels, static_cast<int>(chunk.first_row), static_cast<int>(chunk.rows), rows.data(),
                                 columns);
-    return Done{};
-  }
-  if (t.role == TensorRole::kv_b_proj || t.role == TensorRole::k_b_proj) {
-    AttentionWeights& attention = weights.blocks[static_cast<std::size_t>(t.layer)].attention;
-    if (t.role == TensorRole::kv_b_proj) {
-      fill_kv_b(config, kernels, rows.data(), attention);
-      return Done{};
-    }
-    std::vector<float> values(static_cast<std::size_t>(chunk.partner->elements()));
-    HADAL_RETURN_IF_ERROR(source.read(*chunk.partner, 0, chunk.partner->shape[0], values.data()));
-    fill_kv_b(config, kernels, join_kv_b(config, rows.data(), values.data()).data(), attention);
     return Done{};
   }
   const Destination to = destination_of(t, weights);

@@ -2,6 +2,7 @@
 // one rotated key; keys and values of the heads are either expanded from the latents (prefill, training) or never
 // built: the query is taken to the latents instead (absorbed; decode).
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "base/bf16.h"
@@ -173,9 +174,9 @@ void attend_expanded(const PassContext& pass, int layer, const AttentionWeights&
 // each weight is read for all rows at once; else fewer rows; else fewer heads.
 void add_absorbed_parts(int threads, int first_row, int rows, int heads, std::vector<AbsorbedPart>& parts) {
   constexpr int kHeads = 8;
-  const int groups = (heads + kHeads - 1) / kHeads;
-  const int row_step = std::clamp(rows * groups / (2 * threads), 1, rows);
-  const int head_step = rows * groups >= threads ? kHeads : std::clamp(heads * rows / threads, 1, kHeads);
+  const std::int64_t row_groups = static_cast<std::int64_t>(rows) * ((heads + kHeads - 1) / kHeads);
+  const int row_step = static_cast<int>(std::clamp<std::int64_t>(row_groups / (2 * threads), 1, rows));
+  const int head_step = row_groups >= threads ? kHeads : std::clamp(heads * rows / threads, 1, kHeads);
   for (int row = 0; row < rows; row += row_step)
     for (int head = 0; head < heads; head += head_step)
       parts.push_back({first_row + row, std::min(row_step, rows - row), head, std::min(head_step, heads - head)});

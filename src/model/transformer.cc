@@ -19,7 +19,7 @@ struct Transformer::Impl {
   RouterRule rule;
 
   BlockActivations activations;  // one for all layers
-  FloatBuffer stream_TD[2], rope_TR, head_RD, head_scale_R;
+  FloatBuffer stream_TD[2], rope_TR, head_RD;
   BlockObserver observer;
 };
 
@@ -39,7 +39,6 @@ Result<std::unique_ptr<Transformer>> Transformer::load(const ModelConfig& config
                                           .stream_TD = {},
                                           .rope_TR = {},
                                           .head_RD = {},
-                                          .head_scale_R = {},
                                           .observer = nullptr});
   return std::unique_ptr<Transformer>(new Transformer(std::move(impl)));
 }
@@ -49,9 +48,6 @@ const ModelConfig& Transformer::config() const {
 }
 const Compute& Transformer::compute() const {
   return impl_->compute;
-}
-std::size_t Transformer::weight_bytes() const {
-  return impl_->weights.bytes();
 }
 
 void Transformer::observe(BlockObserver observer) {
@@ -69,7 +65,6 @@ void Transformer::reserve(int max_rows, int max_logit_rows) {
   for (FloatBuffer& stream : m.stream_TD) stream.ensure(size(max_rows, m.config.hidden_size));
   m.rope_TR.ensure(size(max_rows, m.config.rope_dim()));
   m.head_RD.ensure(size(max_logit_rows, m.config.hidden_size));
-  m.head_scale_R.ensure(size(max_logit_rows, 1));
 }
 
 void Transformer::forward(const ForwardBatch& batch, const LatentStore& store, std::span<float> logits,

@@ -99,7 +99,6 @@ class Transformer {
   const ModelConfig& config() const;
   const Compute& compute() const;
   LatentLayout latent_layout() const;
-  std::size_t weight_bytes() const;
 
   // Takes residual streams, rotations and the head's rows for batches of up to `max_rows` rows and `max_logit_rows`
   // logits. Activations and the table of rotations grow in forward(), with the largest batch and the furthest position.

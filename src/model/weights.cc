@@ -76,34 +76,27 @@ BlockWeights declare_block(const ModelConfig& config, Arithmetic arithmetic, Att
 }
 
 // visit(matrix) for each that the model has.
-template <class Block, class Visit>
-void for_each_matrix(Block& b, Visit&& visit) {
-  auto& a = b.attention;
-  for (auto* m :
+template <class Visit>
+void for_each_matrix(BlockWeights& b, Visit&& visit) {
+  AttentionWeights& a = b.attention;
+  for (PackedMatrix* m :
        {&a.q_proj, &a.q_a_proj, &a.q_b_proj, &a.kv_a_proj, &a.kv_b_proj, &a.k_proj, &a.v_proj, &a.o_proj, &b.router})
     if (!m->empty()) visit(*m);
-  for (auto& head : a.absorbed) {
+  for (AbsorbedHead& head : a.absorbed) {
     visit(head.to_latent);
     visit(head.to_value);
   }
-  const auto visit_ffn = [&](auto& ffn) {
+  const auto visit_ffn = [&](FfnWeights& ffn) {
     if (ffn.width == 0) return;
     visit(ffn.gate_up);
     visit(ffn.down);
   };
   visit_ffn(b.dense);
   visit_ffn(b.shared);
-  for (auto& expert : b.experts) visit_ffn(expert);
+  for (FfnWeights& expert : b.experts) visit_ffn(expert);
 }
 
 }  // namespace
-
-std::size_t ModelWeights::bytes() const {
-  std::size_t sum = embedding_exact.size() * 4 + embedding_fast.size() * 2 + lm_head.bytes() +
-                    static_cast<std::size_t>(embedding_stored.outputs) * embedding_stored.row_bytes;
-  for (const BlockWeights& b : blocks) for_each_matrix(b, [&](const PackedMatrix& m) { sum += m.bytes(); });
-  return sum;
-}
 
 BlockWeights allocate_block(const ModelConfig& config, Arithmetic arithmetic, AttentionOrders orders, bool moe) {
   BlockWeights b = declare_block(config, arithmetic, orders, moe);

@@ -67,8 +67,6 @@ struct ModelWeights {
   std::vector<BlockWeights> blocks;           // [L]
   std::vector<float> final_norm;              // [D]
   PackedMatrix lm_head;                       // [vocab, D]
-
-  std::size_t bytes() const;
 };
 
 enum class AttentionOrders { expanded_only, both };

@@ -69,17 +69,16 @@ class Checks {
                    kv = static_cast<double>(c_.qk_nope_head_dim) + c_.v_head_dim;
       at_most("num_attention_heads * (qk_nope_head_dim + qk_rope_head_dim)", heads * qk, kMaxConfigSize);
       at_most("num_attention_heads * (qk_nope_head_dim + v_head_dim)", heads * kv, kMaxConfigSize);
-      at_most("kv_lora_rank + qk_rope_head_dim", static_cast<double>(c_.kv_lora_rank) + c_.qk_rope_head_dim,
-              kMaxConfigSize);
+      at_most("num_attention_heads * (kv_lora_rank + qk_rope_head_dim)",
+              heads * (static_cast<double>(c_.kv_lora_rank) + c_.qk_rope_head_dim), kMaxConfigSize);
       attention = hidden * heads * (qk + c_.v_head_dim) + c_.q_lora_rank * (hidden + heads * qk) +
                   (c_.kv_lora_rank + qk) * (hidden + heads * kv);
     } else {
-      at_most("num_attention_heads * head_dim", heads * c_.head_dim, kMaxConfigSize / 2);
+      at_most("num_attention_heads * head_dim", heads * c_.head_dim, kMaxConfigSize);
       attention = 2 * hidden * (heads + c_.num_key_value_heads) * c_.head_dim;
     }
     at_most("n_shared_experts * moe_intermediate_size",
             static_cast<double>(c_.n_shared_experts) * c_.moe_intermediate_size, kMaxConfigSize);
-    at_most("2 * hidden_size", 2 * hidden, kMaxConfigSize);
     const double layers = static_cast<double>(c_.num_hidden_layers) + c_.num_nextn_predict_layers,
                  experts = c_.n_routed_experts;
     at_most("the number of tensors", layers * (20 + 3 * experts), kMaxTensors);

@@ -9,13 +9,15 @@
 
 namespace hadal {
 
-// What a size may be at most, before anything is multiplied.
-inline constexpr int kMaxConfigSize = std::numeric_limits<std::int32_t>::max();
+// What a size may be at most, and so may the products of sizes that other code forms in int: twice as many, rounded up
+// to a panel each (gate and up in one matrix, a key and a value beside each other), are an int still.
+inline constexpr int kMaxConfigSize = 1'000'000'000;
+static_assert(2LL * (kMaxConfigSize + 255) <= std::numeric_limits<int>::max());
 inline constexpr int kMaxConfigExperts = 4096;  // routing has room for so many
 inline constexpr int kMaxConfigLayers = 100'000;
 
 // Each size by itself is in range; together they are possible: experts fill their groups, heads their key heads, and no
-// product that other code forms in int or int64 can overflow. Errors name the field.
+// product of sizes that other code forms in int or int64 can overflow. Errors name the field.
 Status check_model_config(const ModelConfig& config, std::string_view subject);
 
 }  // namespace hadal

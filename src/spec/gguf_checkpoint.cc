@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <set>
 
 #include "base/check.h"
+#include "base/printable.h"
 
 namespace hadal {
 namespace {
@@ -104,6 +106,22 @@ TensorView as_published(TensorView view, const TensorSpec& spec) {
   return view;
 }
 
+// Of a tensor that the table does not know: layers behind the last one (multi-token prediction that no key mentions),
+// rotations that old converters wrote out, and kv_b in its other form beside the one that is read.
+bool changes_nothing(std::string_view name, const ModelConfig& config) {
+  constexpr std::string_view kLayer = "blk.";
+  if (!name.starts_with(kLayer)) return false;
+  int layer = 0;
+  const char* const end = name.data() + name.size();
+  const auto [after, error] = std::from_chars(name.data() + kLayer.size(), end, layer);
+  if (error != std::errc() || after == end || *after != '.') return false;
+  if (layer >= config.num_hidden_layers) return true;
+  const std::string_view rest(after + 1, end);
+  if (rest == "attn_rot_embd" || rest == "attn_rot_embd.weight") return true;
+  return config.attention_kind == AttentionKind::mla &&
+         (rest == "attn_kv_b.weight" || rest == "attn_k_b.weight" || rest == "attn_v_b.weight");
+}
+
 }  // namespace
 
 std::string gguf_tensor_name(const TensorSpec& tensor) {
@@ -113,17 +131,29 @@ std::string gguf_tensor_name(const TensorSpec& tensor) {
   return fmt::format("blk.{}.{}", tensor.layer, name_in_layer(tensor.role));
 }
 
-GgufCheckpoint::GgufCheckpoint(Gguf gguf, const ModelConfig& config) : gguf_(std::move(gguf)) {
-  std::set<std::string> used = {"rope_freqs.weight"};  // a part of the config
+Result<GgufCheckpoint> GgufCheckpoint::open(Gguf gguf, const ModelConfig& config) {
+  GgufCheckpoint checkpoint(std::move(gguf));
+  const Gguf& file = checkpoint.gguf_;
+  std::set<std::string> used;
+  if (!config.rope_frequency_divisors.empty()) used.insert("rope_freqs.weight");  // a part of the config
   for (const TensorSpec& spec : tensor_table(config)) {
     const std::string name = gguf_tensor_name(spec);
-    if (auto view = gguf_.find(name)) {
-      tensors_.emplace(spec.name, as_published(*std::move(view), spec));
+    if (auto view = file.find(name)) {
+      checkpoint.tensors_.emplace(spec.name, as_published(*std::move(view), spec));
       used.insert(name);
     }
   }
-  for (const std::string& name : gguf_.names())
-    if (!used.contains(name)) tensors_.emplace(name, *gguf_.find(name));
+  for (const std::string& name : file.names()) {
+    if (used.contains(name)) continue;
+    const TensorView view = *file.find(name);
+    if (!changes_nothing(name, config))
+      return Error{
+          ErrorKind::unsupported,
+          fmt::format("{}: tensor {}: expected none of this name in a {} model, found {} in {}", view.file,
+                      printable(name), name_of(config.model_type), shape_text(view.shape), storage_name(view))};
+    checkpoint.tensors_.emplace(name, view);
+  }
+  return checkpoint;
 }
 
 std::optional<TensorView> GgufCheckpoint::find(std::string_view name) const {

@@ -1,10 +1,13 @@
 // A GGUF file's tensors under their published names (spec/tensor_table.h), so that nobody else needs to know the others
 // (MODELS.md 8.3, 8.7). Stacked experts become one matrix each, split halves of kv_b matrices of two dimensions.
+// A bias or a norm that the model as read does not have would change its mathematics, so none is left out in silence.
 #pragma once
 
 #include <map>
 #include <string>
+#include <utility>
 
+#include "base/result.h"
 #include "formats/gguf.h"
 #include "spec/tensor_table.h"
 
@@ -15,15 +18,17 @@ std::string gguf_tensor_name(const TensorSpec& tensor);
 
 class GgufCheckpoint final : public TensorSource {
  public:
-  GgufCheckpoint(Gguf gguf, const ModelConfig& config);
+  // ErrorKind::unsupported, with its name, for a tensor that the table does not know and that could change the model.
+  static Result<GgufCheckpoint> open(Gguf gguf, const ModelConfig& config);
 
   std::optional<TensorView> find(std::string_view name) const override;
-  // Published names, and those of tensors that the table does not know as the file has them.
+  // Published names, and as the file has them those of tensors that change nothing.
   std::vector<std::string> names() const override;
   std::string_view subject() const override { return gguf_.subject(); }
-  const Gguf& gguf() const noexcept { return gguf_; }
 
  private:
+  explicit GgufCheckpoint(Gguf gguf) : gguf_(std::move(gguf)) {}
+
   Gguf gguf_;
   std::map<std::string, TensorView, std::less<>> tensors_;
 };

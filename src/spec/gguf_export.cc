@@ -38,10 +38,11 @@ DType type_for_rows(DType type, std::int64_t width) {
   return type;
 }
 
-DType type_of(const TensorSpec& spec, DType type) {
+DType type_of(const ModelConfig& config, const TensorSpec& spec, DType type) {
   if (spec.shape.size() < 2 || spec.role == TensorRole::router) return DType::f32;
+  const bool head = spec.role == (config.tie_word_embeddings ? TensorRole::embed_tokens : TensorRole::lm_head);
   const bool few_bits = is_block(type) && type != DType::q8_0 && type != DType::q6_k;
-  if (spec.role == TensorRole::lm_head && few_bits) type = DType::q6_k;
+  if (head && few_bits) type = DType::q6_k;
   return type_for_rows(type, spec.shape.back());
 }
 
@@ -90,7 +91,7 @@ std::vector<GgufTensor> gguf_tensors(const ModelConfig& config, DType type) {
       continue;
     }
     GgufTensor t;
-    t.declaration = {gguf_tensor_name(spec), type_of(spec, type), spec.shape};
+    t.declaration = {gguf_tensor_name(spec), type_of(config, spec, type), spec.shape};
     t.sources = {spec};
     t.permuted = permutes && (spec.role == TensorRole::q_proj || spec.role == TensorRole::k_proj);
     if (is_expert(spec.role)) {

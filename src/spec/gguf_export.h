@@ -25,7 +25,8 @@ struct GgufTensor {
 
 // Every tensor that the file of `type` holds; multi-token prediction is left out. Matrices get `type`, or what stands
 // in for it where rows are no whole blocks: q4_k q5_0, q5_k q5_1, q6_k q8_0, q2_k and q3_k q4_0, and f16 where a row is
-// not even a multiple of 32. The head gets q6_k instead of fewer bits; vectors and routers stay f32.
+// not even a multiple of 32. The head, or the embedding that serves as one, gets q6_k instead of fewer bits; vectors
+// and routers stay f32.
 std::vector<GgufTensor> gguf_tensors(const ModelConfig& config, DType type);
 
 // The architecture's keys, without tokenizer. What no key says (moe_layer_freq other than 1) is an error.

@@ -17,7 +17,8 @@ Result<Checkpoint> open_checkpoint(const std::filesystem::path& path) {
     HADAL_ASSIGN(Gguf gguf, Gguf::open(path));
     HADAL_ASSIGN(checkpoint.config, read_gguf_config(gguf));
     checkpoint.file_bytes = gguf.size_bytes();
-    checkpoint.tensors = std::make_unique<GgufCheckpoint>(std::move(gguf), checkpoint.config);
+    HADAL_ASSIGN(GgufCheckpoint tensors, GgufCheckpoint::open(std::move(gguf), checkpoint.config));
+    checkpoint.tensors = std::make_unique<GgufCheckpoint>(std::move(tensors));
   } else {
     HADAL_ASSIGN(checkpoint.config, read_model_config(path));
     HADAL_ASSIGN(Safetensors files, Safetensors::open(path));

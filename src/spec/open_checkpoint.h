@@ -19,7 +19,7 @@ struct Checkpoint {
 };
 
 // A directory with config.json and safetensors, or a .gguf file (one of several opens all). Every tensor that is needed
-// is there in the right shape and of a kind that hadal reads.
+// is there in the right shape and of a kind that hadal reads; a GGUF file has none whose meaning is unknown.
 Result<Checkpoint> open_checkpoint(const std::filesystem::path& path);
 
 // What it is alone, without its tensors.

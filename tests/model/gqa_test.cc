@@ -1,6 +1,6 @@
 // Grouped-query attention inside a whole model of random weights: a decoded token, which reads the pages as they lie,
-// and a prompt, which multiplies its own keys, agree; and the bits of a prompt do not depend on how it is cut. What
-// holds of any attention: attention_test.cc. Truth: goldens_test.cc.
+// and a prompt, which multiplies its own keys, agree; and the bits of a prompt do not depend on how it is cut into
+// pieces that read their keys alike. What holds of any attention: attention_test.cc. Truth: goldens_test.cc.
 #include <tuple>
 
 #include "model/random_model.h"

@@ -1,5 +1,5 @@
 // Latent attention inside a whole model of random weights: the two orders agree, and the bits of a prompt do not depend
-// on how it is cut. What holds of any attention: attention_test.cc. Truth: goldens_test.cc.
+// on how it is cut into pieces of one order. What holds of any attention: attention_test.cc. Truth: goldens_test.cc.
 #include "model/random_model.h"
 
 namespace hadal::testing {

@@ -1,4 +1,4 @@
-// What a GGUF file is given as keys and tensors reads back as the same model.
+// What a GGUF file is given as keys and tensors reads back as the same model, and what is no part of it is refused.
 #include "spec/gguf_export.h"
 
 #include <gtest/gtest.h>
@@ -11,18 +11,19 @@
 namespace hadal {
 namespace {
 
-// A file with every tensor of `config`, all of them zero but what frequencies are divided by.
-std::string empty_model(const TempDir& dir, const ModelConfig& config, DType type) {
-  std::vector<TensorDeclaration> declarations;
+// A file with every tensor of `config` and `more`, all of them zero but what frequencies are divided by.
+std::string empty_model(const TempDir& dir, const ModelConfig& config, DType type,
+                        const std::vector<TensorDeclaration>& more = {}) {
+  std::vector<TensorDeclaration> declarations = more;
   for (const GgufTensor& t : gguf_tensors(config, type)) declarations.push_back(t.declaration);
   GgufKeys keys = gguf_config_keys(config, "test").value();
   keys.u32("tokenizer.ggml.bos_token_id", static_cast<std::uint32_t>(index(config.bos_token_id)));
   keys.u32("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(index(config.eos_token_ids[0])));
   auto writer = GgufWriter::create(dir / "m.gguf", keys, declarations);
   EXPECT_TRUE(writer.ok());
+  const std::vector<float> divisors = rope_divisors(config);
   for (const TensorDeclaration& d : declarations) {
-    const std::vector<float> divisors = rope_divisors(config);
-    if (d.name == "rope_freqs.weight")
+    if (d.name == "rope_freqs.weight" && !divisors.empty())
       EXPECT_TRUE(writer->append(std::as_bytes(std::span(divisors))).ok());
     else
       EXPECT_TRUE(writer->append(std::vector<std::byte>(d.data_bytes())).ok());
@@ -73,8 +74,6 @@ TEST_P(GgufExport, ConfigReadsBack) {
       EXPECT_NEAR(rope_inverse_frequencies(opened->config)[i], rope_inverse_frequencies(config)[i],
                   1e-6f * rope_inverse_frequencies(config)[i]);
   }
-  if (config.first_k_dense_replace > 0 && config.n_routed_experts == 0)
-    expected.first_k_dense_replace = config.num_hidden_layers;
   EXPECT_EQ(write_model_config(opened->config), write_model_config(expected));
   EXPECT_EQ(opened->config, expected);
   EXPECT_EQ(softmax_scale(opened->config), softmax_scale(config));
@@ -97,6 +96,42 @@ TEST(GgufExport, ExpertsThatAreChosenWithoutGroupsStayThat) {
   ASSERT_TRUE(opened.ok()) << opened.error().message;
   EXPECT_EQ(opened->config.topk_method, TopkMethod::greedy);
 }
+
+// --- tensors that the model does not have ---------------------------------------------------------------------------
+
+TEST(GgufExport, TensorsThatWouldChangeTheMathematicsAreRefusedByName) {
+  TempDir dir;
+  const ModelConfig llama = small(*named_shape("r1-distill-llama-8b")), lite = small(*named_shape("deepseek-v2-lite"));
+  const auto refused = [&](const ModelConfig& config, const std::string& name, const std::string& model) {
+    const auto opened = open_checkpoint(empty_model(dir, config, DType::q8_0, {{name, DType::f32, {64}}}));
+    ASSERT_FALSE(opened.ok()) << name;
+    EXPECT_EQ(opened.error().kind, ErrorKind::unsupported);
+    EXPECT_EQ(opened.error().message,
+              "m.gguf: tensor " + name + ": expected none of this name in a " + model + " model, found [64] in F32");
+  };
+  for (const char* name :
+       {"blk.0.attn_output.bias", "blk.0.ffn_gate.bias", "blk.3.attn_norm.bias", "blk.1.attn_q.scale",
+        "blk.1.attn_k_b.weight", "blk.2.attn_q.bias", "output.bias", "output_norm.bias", "token_embd_norm.weight",
+        "blk.x.attn_rot_embd", "blk.99999999999.ffn_up.bias"})
+    refused(llama, name, "llama");
+  for (const char* name : {"blk.0.exp_probs_b.bias", "blk.1.indexer.k_norm.weight", "rope_freqs.weight"})
+    refused(lite, name, "deepseek_v2");
+}
+
+TEST(GgufExport, TensorsThatChangeNothingAreLeftAlone) {
+  TempDir dir;
+  const ModelConfig llama = small(*named_shape("r1-distill-llama-8b")), lite = small(*named_shape("deepseek-v2-lite"));
+  const auto unused = [&](const ModelConfig& config, const std::string& name) {
+    const auto opened = open_checkpoint(empty_model(dir, config, DType::q8_0, {{name, DType::f32, {64}}}));
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    EXPECT_TRUE(opened->tensors->find(name).has_value()) << name;
+  };
+  for (const char* name : {"blk.0.attn_rot_embd", "blk.3.attn_rot_embd.weight", "blk.4.nextn.eh_proj.weight"})
+    unused(llama, name);
+  unused(lite, "blk.2.attn_kv_b.weight");  // beside its halves
+}
+
+// --- keys ------------------------------------------------------------------------------------------------------------
 
 // The config of a file with these keys and just the tensors that reading it looks at.
 Result<ModelConfig> read_with(const TempDir& dir, const GgufKeys& keys, const ModelConfig& config) {
@@ -131,6 +166,27 @@ TEST(GgufExport, OlderFilesOfTheLargeModelsHaveTheirGroups) {
   EXPECT_EQ(unnamed->topk_method, TopkMethod::noaux_tc);
 }
 
+TEST(GgufExport, SizesWhoseProductsOverflowAreRefused) {
+  TempDir dir;
+  ModelConfig v3 = *named_shape("deepseek-v3");
+  v3.vocab_size = 16;
+  const auto refusal = [&](int ModelConfig::*size, int value) {
+    ModelConfig large = v3;
+    large.*size = value;
+    const auto read = read_with(dir, gguf_config_keys(large, "large").value(), large);
+    return read.ok() ? "none" : read.error().message.substr((dir / "keys.gguf").string().size());
+  };
+  // Gate and up of the feed-forward lie in one matrix: twice as many outputs.
+  EXPECT_EQ(refusal(&ModelConfig::intermediate_size, (1 << 30) + 64),
+            ": key deepseek2.feed_forward_length: expected a whole number from 1 to 1000000000, found 1073741888");
+  EXPECT_EQ(refusal(&ModelConfig::moe_intermediate_size, (1 << 30) + 64),
+            ": key deepseek2.expert_feed_forward_length: expected a whole number from 1 to 1000000000, found "
+            "1073741888");
+  // Each head's query in the latent space: 3 M heads of 192 and 256 are possible, of 576 not.
+  EXPECT_EQ(refusal(&ModelConfig::num_attention_heads, 3'000'000),
+            ": num_attention_heads * (kv_lora_rank + qk_rope_head_dim): expected at most 1e+09, found 1.73e+09");
+}
+
 TEST(GgufExport, WhatNoKeySaysIsRefused) {
   ModelConfig v3 = *named_shape("deepseek-v3");
   v3.moe_layer_freq = 2;
@@ -155,6 +211,12 @@ TEST(GgufExport, TypesFollowTheWidthOfRows) {
   EXPECT_EQ(type_of(lite, "blk.0.attn_k_b.weight"), DType::q5_0);       // rows of 128
   EXPECT_EQ(type_of(lite, "blk.1.ffn_gate_inp.weight"), DType::f32);
   EXPECT_EQ(type_of(lite, "blk.1.attn_norm.weight"), DType::f32);
+  EXPECT_EQ(type_of(lite, "token_embd.weight"), DType::q4_k);
+
+  ModelConfig tied = *named_shape("deepseek-v2-lite");  // the embedding is the head
+  tied.tie_word_embeddings = true;
+  EXPECT_EQ(type_of(gguf_tensors(tied, DType::q4_k), "token_embd.weight"), DType::q6_k);
+  EXPECT_EQ(type_of(gguf_tensors(tied, DType::q8_0), "token_embd.weight"), DType::q8_0);
 }
 
 TEST(NamedShapes, HaveThePublishedNumbersOfParameters) {  // MODELS.md 1.1
