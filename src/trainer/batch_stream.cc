@@ -9,31 +9,49 @@ namespace {
 
 constexpr int kMaxPassedOverInARow = 10000;  // then the source holds nothing that fits, and says so
 
-// The next examples of a source: one for a question, its pieces for a part of a document.
+// One example for a question or a conversation, pieces for a part of a document. None: it does not fit. Error: what the
+// form or the tokenizer cannot write, such as a tool's message with a tokenizer that has no tokens for it.
+Result<std::vector<TrainingExample>> examples_of(const SourceText& text, const Mixture& mixture) {
+  if (const auto* document = std::get_if<DocumentText>(&text))
+    return mixture.encoder->encode(*document, mixture.sequence_tokens);
+  const auto* question = std::get_if<QuestionText>(&text);
+  HADAL_ASSIGN(TrainingExample example, question ? mixture.encoder->encode(*question)
+                                                 : mixture.encoder->encode(std::get<ConversationText>(text)));
+  std::vector<TrainingExample> examples;
+  if (example.tokens.size() <= static_cast<std::size_t>(mixture.sequence_tokens))
+    examples.push_back(std::move(example));
+  return examples;
+}
+
+// The next examples of a source. An item that cannot be written is passed over like one that is too long: it must not
+// end a run hours after its beginning.
 Result<std::vector<TrainingExample>> draw(const Mixture& mixture, std::size_t source, BatchState& state) {
+  std::string last;  // why
   for (int tries = 0; tries < kMaxPassedOverInARow; ++tries) {
     HADAL_ASSIGN(const std::optional<SourceText> text, mixture.sources[source]->text(state.drawn[source]++));
     if (text) {
-      if (const auto* document = std::get_if<DocumentText>(&*text)) {
-        auto pieces = mixture.encoder->encode(*document, mixture.sequence_tokens);
-        if (!pieces.empty()) return pieces;
-      } else {
-        const auto* question = std::get_if<QuestionText>(&*text);
-        HADAL_ASSIGN(TrainingExample example, question ? mixture.encoder->encode(*question)
-                                                       : mixture.encoder->encode(std::get<ConversationText>(*text)));
-        if (example.tokens.size() <= static_cast<std::size_t>(mixture.sequence_tokens))
-          return std::vector<TrainingExample>{std::move(example)};
-      }
+      Result<std::vector<TrainingExample>> examples = examples_of(*text, mixture);
+      if (examples.ok() && !examples->empty()) return examples;
+      last = examples.ok() ? "too long" : examples.error().message;
+    } else {
+      last = "held out or of unknown steps";
     }
-    ++state.passed_over;
+    ++state.passed_over[source];
   }
   return Error{ErrorKind::invalid,
-               fmt::format("source {}: expected examples whose steps are known and of at most {} tokens, found none in "
-                           "{} tries",
-                           mixture.sources[source]->name(), mixture.sequence_tokens, kMaxPassedOverInARow)};
+               fmt::format("source {}: expected examples of at most {} tokens, found none in {} tries (the last: {})",
+                           mixture.sources[source]->name(), mixture.sequence_tokens, kMaxPassedOverInARow, last)};
 }
 
 }  // namespace
+
+std::string passed_over_by_source(const BatchState& state, std::span<const std::unique_ptr<DataSource>> sources) {
+  std::string counts;
+  for (std::size_t i = 0; i < state.passed_over.size(); ++i)
+    if (state.passed_over[i] > 0)
+      counts += fmt::format("{}{} of {}", counts.empty() ? "" : ", ", state.passed_over[i], sources[i]->name());
+  return counts;
+}
 
 void append_example(const TrainingExample& example, TrainOn train_on, TrainingBatch& batch) {
   if (batch.starts.empty()) batch.starts.push_back(0);
@@ -47,6 +65,9 @@ void append_example(const TrainingExample& example, TrainOn train_on, TrainingBa
 }
 
 Result<TrainingBatch> make_batch(const Mixture& mixture, BatchState& state) {
+  state.drawn.resize(mixture.sources.size(), 0);
+  state.unpaid_tokens.resize(mixture.sources.size(), 0.0);
+  state.passed_over.resize(mixture.sources.size(), 0);
   TrainingBatch batch;
   std::vector<double> weights(mixture.weights.size());
   for (std::size_t i = 0; i < weights.size(); ++i)
@@ -70,8 +91,6 @@ Result<TrainingBatch> make_batch(const Mixture& mixture, BatchState& state) {
 
 BatchStream::BatchStream(Mixture mixture, BatchState state) : mixture_(std::move(mixture)), state_(std::move(state)) {
   HADAL_CHECK(state_.drawn.size() <= mixture_.sources.size());
-  state_.drawn.resize(mixture_.sources.size(), 0);
-  state_.unpaid_tokens.resize(mixture_.sources.size(), 0.0);
   begin();
 }
 

@@ -11,6 +11,7 @@
 #include <future>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -21,11 +22,14 @@
 namespace hadal {
 
 struct BatchState {
-  std::vector<std::uint64_t> drawn;   // a source: how many of its items were taken
-  std::vector<double> unpaid_tokens;  // a source: its share so far minus what it gave
-  std::uint64_t passed_over = 0;      // items that were too long or could not be worked out
-  double progress = 0;                // that the next batch is made for
+  std::vector<std::uint64_t> drawn;        // a source: how many of its items were taken
+  std::vector<double> unpaid_tokens;       // a source: its share so far minus what it gave
+  std::vector<std::uint64_t> passed_over;  // a source: items held out, too long, or not worked out or written
+  double progress = 0;                     // that the next batch is made for
 };
+
+// "12 of gcd, 3 of stories"; empty: no item was passed over.
+std::string passed_over_by_source(const BatchState& state, std::span<const std::unique_ptr<DataSource>> sources);
 
 struct Mixture {
   std::span<const std::unique_ptr<DataSource>> sources;  // null: left out, whatever its weight
@@ -38,12 +42,12 @@ struct Mixture {
 // Appends inputs and targets of one example (tokens.size() - 1 rows) to a batch.
 void append_example(const TrainingExample& example, TrainOn train_on, TrainingBatch& batch);
 
-// The batch that follows `state`, which moves on.
+// The batch that follows `state`, which moves on; sources that it does not know yet begin afresh.
 Result<TrainingBatch> make_batch(const Mixture& mixture, BatchState& state);
 
 class BatchStream {
  public:
-  // `state` is an empty one at first; sources that it does not know yet (added at the end of a recipe) begin afresh.
+  // `state` is an empty one at first; sources may have been added at the end of the recipe since.
   BatchStream(Mixture mixture, BatchState state);
   ~BatchStream();
 

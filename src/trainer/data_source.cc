@@ -39,8 +39,7 @@ class QuestionSource : public DataSource {
     HADAL_ASSIGN(std::optional<TaskItem> item, question(n));
     if (!item) return std::optional<SourceText>();
     Result<WorkedExample> worked = work_out(*item);
-    if (!worked.ok() && worked.error().kind == ErrorKind::unsupported) return std::optional<SourceText>();
-    if (!worked.ok()) return std::move(worked).error();
+    if (!worked.ok()) return std::optional<SourceText>();  // one such item among a million must not end a run
     return std::optional<SourceText>(QuestionText{std::move(item->question), std::move(worked).value()});
   }
 };
@@ -139,7 +138,11 @@ class ConversationSource final : public TextOnlySource {
       return Error{ErrorKind::invalid,
                    fmt::format("{}: messages: expected at least two, the last an assistant's, found {}", where,
                                messages.empty() ? "none" : "the last of " + messages.back().role)};
-    return ConversationText{std::move(messages)};
+    const bool says = json.contains("answer_by_letters");
+    if (says && !json["answer_by_letters"].is_boolean())
+      return Error{ErrorKind::invalid, fmt::format("{}: answer_by_letters: expected true or false, found {}", where,
+                                                   json_excerpt(json["answer_by_letters"]))};
+    return ConversationText{std::move(messages), says && json["answer_by_letters"].get<bool>()};
   }
 
   std::uint64_t seed_ = 0;
@@ -199,10 +202,12 @@ class TextSource final : public TextOnlySource {
 // Word problems from templates; languages take turns, so that each gets the same share.
 class StorySource final : public QuestionSource {
  public:
-  StorySource(StoryTemplates templates, std::vector<std::string> languages, std::uint64_t seed)
-      : templates_(std::move(templates)), languages_(std::move(languages)), seed_(seed) {}
+  StorySource(StoryTemplates templates, std::vector<std::string> languages, std::uint64_t seed,
+              const QuestionFilter& held_out)
+      : templates_(std::move(templates)), languages_(std::move(languages)), seed_(seed), held_out_(held_out) {}
 
-  static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed) {
+  static Result<std::unique_ptr<DataSource>> open(const SourceRecipe& recipe, std::uint64_t seed,
+                                                  const QuestionFilter& held_out) {
     HADAL_ASSIGN(StoryTemplates templates, StoryTemplates::load(recipe.paths.front().string()));
     if (recipe.paths.size() == 2) {
       HADAL_ASSIGN(StoryParts parts, StoryParts::load(recipe.paths.back().string()));
@@ -214,7 +219,8 @@ class StorySource final : public QuestionSource {
           templates.languages().end())
         return Error{ErrorKind::invalid, fmt::format("source {}: languages: expected one of {}, found {}", recipe.name,
                                                      fmt::join(templates.languages(), " "), language)};
-    return std::unique_ptr<DataSource>(std::make_unique<StorySource>(std::move(templates), std::move(languages), seed));
+    return std::unique_ptr<DataSource>(
+        std::make_unique<StorySource>(std::move(templates), std::move(languages), seed, held_out));
   }
 
   std::uint64_t size() const override { return 0; }
@@ -222,13 +228,14 @@ class StorySource final : public QuestionSource {
   Result<std::optional<TaskItem>> question(std::uint64_t n) const override {
     Rng rng = stream_of(seed_, n);
     HADAL_ASSIGN(TaskItem item, templates_.make(languages_[n % languages_.size()], rng));
-    return std::optional(std::move(item));
+    return unless_held_out(std::move(item), held_out_);
   }
 
  private:
   StoryTemplates templates_;
   std::vector<std::string> languages_;
   std::uint64_t seed_;
+  const QuestionFilter& held_out_;
 };
 
 // Questions of one gym task, made natively.
@@ -399,7 +406,7 @@ Result<std::unique_ptr<DataSource>> open_kind(const SourceRecipe& recipe, std::u
     case SourceKind::generator:
       break;
   }
-  if (recipe.generator == "word_problems") return StorySource::open(recipe, seed);
+  if (recipe.generator == "word_problems") return StorySource::open(recipe, seed, held_out);
   if (recipe.generator == "drills") return std::unique_ptr<DataSource>(std::make_unique<DrillSource>(seed));
   if (recipe.generator == "copy_drills") return CopyDrillSource::open(recipe, seed);
   if (recipe.generator == "notebook") return NotebookSource::open(recipe, seed, held_out);

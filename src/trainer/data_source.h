@@ -20,7 +20,7 @@ namespace hadal {
 class DataSource {
  public:
   virtual ~DataSource() = default;
-  // Nothing: item n cannot be worked out and is passed over.
+  // Nothing: item n is held out or cannot be worked out, and is passed over.
   virtual Result<std::optional<SourceText>> text(std::uint64_t n) const = 0;
   // Item n as a question whose answer can be judged. Nothing: it is held out, or no question.
   virtual Result<std::optional<TaskItem>> question(std::uint64_t n) const = 0;
@@ -36,7 +36,7 @@ class DataSource {
 };
 
 // Null for a source that the recipe leaves out because its files are absent. Questions that `held_out` names are passed
-// over (word problems keep to the training share of the split instead); it must outlive the source.
+// over (word problems from templates keep to the training share of the split besides); it must outlive the source.
 Result<std::unique_ptr<DataSource>> open_source(const SourceRecipe& recipe, std::uint64_t seed,
                                                 const QuestionFilter& held_out);
 

@@ -40,14 +40,7 @@ Result<TrainingExample> ExampleEncoder::encode(const QuestionText& text) const {
   const ChatMessage answer{
       .role = "assistant", .content = text.worked.answer, .reasoning_content = text.worked.reasoning};
   HADAL_ASSIGN(TrainingExample example, encode_prompt(std::span(&question, 1)));
-  const Prompt completion = format_->completion(answer, std::nullopt);
-  if (text.worked.answer_by_letters) {
-    HADAL_RETURN_IF_ERROR(append_by_letters(completion, text.worked.answer, example.tokens));
-  } else {
-    HADAL_ASSIGN(const std::vector<TokenId> learned, tokenizer_.encode(completion));
-    append(example.tokens, learned);
-  }
-  example.parts.resize(example.tokens.size(), TokenPart::answer);
+  HADAL_RETURN_IF_ERROR(append_completion(answer, text.worked.answer_by_letters, example));
   return example;
 }
 
@@ -60,10 +53,7 @@ Result<std::vector<TokenId>> ExampleEncoder::prompt(const std::string& question)
 Result<TrainingExample> ExampleEncoder::encode(const ConversationText& text) const {
   HADAL_CHECK(!text.messages.empty());
   HADAL_ASSIGN(TrainingExample example, encode_prompt(std::span(text.messages.data(), text.messages.size() - 1)));
-  HADAL_ASSIGN(const std::vector<TokenId> learned,
-               tokenizer_.encode(format_->completion(text.messages.back(), std::nullopt)));
-  append(example.tokens, learned);
-  example.parts.resize(example.tokens.size(), TokenPart::answer);
+  HADAL_RETURN_IF_ERROR(append_completion(text.messages.back(), text.answer_by_letters, example));
   return example;
 }
 
@@ -73,6 +63,18 @@ Result<TrainingExample> ExampleEncoder::encode_prompt(std::span<const ChatMessag
   HADAL_ASSIGN(example.tokens, tokenizer_.encode(rendered.prompt));
   example.parts.assign(example.tokens.size(), TokenPart::prompt);
   return example;
+}
+
+Status ExampleEncoder::append_completion(const ChatMessage& answer, bool by_letters, TrainingExample& example) const {
+  const Prompt completion = format_->completion(answer, std::nullopt);
+  if (by_letters) {
+    HADAL_RETURN_IF_ERROR(append_by_letters(completion, answer.content, example.tokens));
+  } else {
+    HADAL_ASSIGN(const std::vector<TokenId> learned, tokenizer_.encode(completion));
+    append(example.tokens, learned);
+  }
+  example.parts.resize(example.tokens.size(), TokenPart::answer);
+  return Done{};
 }
 
 Status ExampleEncoder::append_by_letters(const Prompt& completion, std::string_view answer,

@@ -31,6 +31,7 @@ struct DocumentText {  // or a part of one
 };
 struct ConversationText {  // its last message, an assistant's, is learned
   std::vector<ChatMessage> messages;
+  bool answer_by_letters = false;  // WorkedExample's
 };
 using SourceText = std::variant<QuestionText, DocumentText, ConversationText>;
 
@@ -65,6 +66,8 @@ class ExampleEncoder {
 
  private:
   Result<TrainingExample> encode_prompt(std::span<const ChatMessage> messages) const;
+  // What is learned: all of `answer`, an assistant's message.
+  Status append_completion(const ChatMessage& answer, bool by_letters, TrainingExample& example) const;
   Status append_by_letters(const Prompt& completion, std::string_view answer, std::vector<TokenId>& out) const;
   explicit ExampleEncoder(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}
 

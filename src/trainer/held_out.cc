@@ -32,8 +32,7 @@ Result<Batches> answers_of(std::span<const TaskItem> questions, int max_tokens, 
   Batches batches;
   for (const TaskItem& item : questions) {
     const Result<WorkedExample> worked = work_out(item);
-    if (!worked.ok() && worked.error().kind == ErrorKind::unsupported) continue;
-    if (!worked.ok()) return worked.error();
+    if (!worked.ok()) continue;  // it can be asked all the same
     HADAL_ASSIGN(const TrainingExample example, encoder.encode(QuestionText{item.question, *worked}));
     if (static_cast<int>(example.tokens.size()) <= max_tokens) append(example, TrainOn::answers, batches);
   }
@@ -46,6 +45,10 @@ Batches pieces_of(std::string text, int items, int max_tokens, const ExampleEnco
   Batches batches;
   for (std::size_t i = 0; i < wanted; ++i) append(pieces[i * pieces.size() / wanted], TrainOn::all, batches);
   return batches;
+}
+
+Result<QuestionFilter> filter_from(const std::filesystem::path& list) {
+  return list.empty() ? QuestionFilter() : QuestionFilter::load(list.string());
 }
 
 }  // namespace
@@ -71,8 +74,9 @@ Result<HeldOut> HeldOut::open(std::span<const std::filesystem::path> files, int 
         HADAL_RETURN_IF_ERROR(
             check_judged(item.task, item.answer, item.meta,
                          fmt::format("{}: {}", path.filename().string(), json_excerpt(Json(item.question)))));
+      std::erase_if(questions, [](const TaskItem& item) { return !judge_rule(item.task); });
       HADAL_ASSIGN(batches, answers_of(questions, max_tokens, encoder));
-      held_out.files_.push_back({held_out_name(path), std::move(questions)});
+      if (!questions.empty()) held_out.files_.push_back({held_out_name(path), std::move(questions)});
     } else {
       HADAL_ASSIGN(std::string text, read_text_file(path));
       HADAL_RETURN_IF_ERROR(check_utf8(path.filename().string(), text));
@@ -96,6 +100,22 @@ std::map<std::string, double> HeldOut::losses(TrainingModel& model) const {
     losses[name] = sum / static_cast<double>(std::max<std::int64_t>(1, counted));
   }
   return losses;
+}
+
+Result<QuestionFilter> held_out_questions(const std::filesystem::path& list,
+                                          std::span<const std::filesystem::path> files) {
+  HADAL_ASSIGN(QuestionFilter filter, filter_from(list));
+  for (const std::filesystem::path& path : files) {
+    std::error_code none;
+    if (!is_task_file(path) || !std::filesystem::exists(path, none)) continue;
+    HADAL_ASSIGN(TaskReader reader, TaskReader::open(path.string()));
+    for (;;) {
+      HADAL_ASSIGN(const std::optional<TaskItem> item, reader.next());
+      if (!item) break;
+      filter.add(*item);
+    }
+  }
+  return filter;
 }
 
 double mean_of(const std::map<std::string, double>& losses) {

@@ -207,10 +207,10 @@ Result<StageRecipe> parse_stage(const toml::table& toml, const std::string& subj
   HADAL_ASSIGN(stage.weights_at_end, std::move(weights_at_end));
   if (stage.samples()) HADAL_RETURN_IF_ERROR(check_questions(table, sources, stage));
   if (stage.steps == 0 && stage.tokens == 0 && stage.minutes == 0)
-    return Error{ErrorKind::invalid, subject + ": expected steps, tokens or minutes, found none"};
+    return Error{ErrorKind::invalid, subject + ": expected steps, tokens or minutes, found none" + table.place()};
   if (stage.kind == StageKind::grpo && stage.steps == 0 && stage.minutes == 0)
     return Error{ErrorKind::invalid,
-                 subject + ": expected steps or minutes (a step may learn from no token), found none"};
+                 subject + ": expected steps or minutes (a step may learn from no token), found none" + table.place()};
   return stage;
 }
 
@@ -301,6 +301,23 @@ Status parse_run(RecipeTable& table, const std::filesystem::path& folder, Recipe
   return Done{};
 }
 
+// Refuses an output that holds what the recipe reads.
+Status check_output(RecipeTable& table, const Recipe& recipe) {
+  std::vector<std::filesystem::path> read = recipe.eval_paths;
+  for (const std::filesystem::path& path : {recipe.start, recipe.tokenizer_path, recipe.held_out})
+    if (!path.empty()) read.push_back(path);
+  for (const SourceRecipe& source : recipe.sources) {
+    read.insert(read.end(), source.paths.begin(), source.paths.end());
+    read.insert(read.end(), source.words.begin(), source.words.end());
+  }
+  for (const std::filesystem::path& path : read)
+    if (is_within(path, recipe.output))
+      table.fail("output",
+                 fmt::format("a folder that does not hold {}, which the recipe reads, since it is replaced whole",
+                             path.string()));
+  return table.finish();
+}
+
 // Of `stages` those that `names` has, in their own order; no name: all.
 Status keep_named(const std::vector<std::string>& names, const std::string& subject, std::vector<StageRecipe>& stages) {
   for (const std::string& name : names) {
@@ -316,6 +333,16 @@ Status keep_named(const std::vector<std::string>& names, const std::string& subj
       return std::find(names.begin(), names.end(), stage.name) == names.end();
     });
   return Done{};
+}
+
+// An error of [model], whose message has the name of a key behind the subject, with that key's line.
+Error with_line(Error error, const RecipeTable& model) {
+  std::string_view key = error.message;
+  for (const std::string& before : {model.subject() + ": ", std::string("unknown key ")})
+    if (key.starts_with(before)) key.remove_prefix(before.size());
+  const std::string place = model.place(key.substr(0, key.find(':')));
+  error.message += place;
+  return error;
 }
 
 constexpr std::size_t kMaxRecipeBytes = 1 << 20;
@@ -386,6 +413,7 @@ Result<Recipe> parse_recipe(std::string_view text, const std::filesystem::path& 
   if (model == nullptr) return Error{ErrorKind::invalid, subject + ": model: expected a table, found nothing"};
   recipe.model_json = json_of(*model).dump();
   HADAL_RETURN_IF_ERROR(parse_sources(sources, subject, folder, recipe));
+  HADAL_RETURN_IF_ERROR(check_output(table, recipe));
   for (const toml::table* toml : stages) {
     HADAL_ASSIGN(StageRecipe stage, parse_stage(*toml, fmt::format("{}: stage[{}]", subject, recipe.stages.size()),
                                                 stage_defaults, recipe.sources, recipe.stages));
@@ -400,8 +428,9 @@ Result<Recipe> parse_recipe(std::string_view text, const std::filesystem::path& 
   if (recipe.stages.empty()) return Error{ErrorKind::invalid, subject + ": expected a [[stage]], found none"};
   HADAL_RETURN_IF_ERROR(keep_named(only_stages, subject, recipe.stages));
   // The tokenizer has the last word on sizes; this finds the wrong keys and values before anything is opened.
-  HADAL_RETURN_IF_ERROR(recipe_model_config(
-      recipe, {recipe.tokenizer_vocab_size > 0 ? recipe.tokenizer_vocab_size : 1 << 20, TokenId{0}, TokenId{1}}));
+  const auto config = recipe_model_config(
+      recipe, {recipe.tokenizer_vocab_size > 0 ? recipe.tokenizer_vocab_size : 1 << 20, TokenId{0}, TokenId{1}});
+  if (!config.ok()) return with_line(config.error(), RecipeTable(*model, subject + ": model"));
   return recipe;
 }
 
@@ -416,10 +445,11 @@ Result<ModelConfig> recipe_model_config(const Recipe& recipe, const TokenizerFac
   const Json given = json;
   for (const char* key : {"vocab_size", "bos_token_id", "eos_token_id", "architectures"})
     if (json.contains(key))
-      return Error{ErrorKind::invalid, fmt::format("{}: {}: expected nothing (it comes from the tokenizer), found {}",
-                                                   subject, key, json_excerpt(json[key]))};
+      return Error{ErrorKind::invalid,
+                   fmt::format("{}: {}: expected nothing (it comes from the tokenizer or from start), found {}",
+                               subject, key, json_excerpt(json[key]))};
   if (!json.contains("model_type")) json["model_type"] = "deepseek_v3";
-  json["vocab_size"] = tokenizer.vocab_size;
+  json["vocab_size"] = tokenizer.embedding_rows;
   json["bos_token_id"] = index(tokenizer.bos);
   json["eos_token_id"] = index(tokenizer.eos);
   HADAL_ASSIGN(ModelConfig config, parse_model_config(json.dump(), subject));

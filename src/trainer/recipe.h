@@ -25,8 +25,8 @@ enum class SourceKind {
               // "asked_sums", "copy_drills" and "notebook" (paths: words.txt), or a task of trainer/tasks/generators.h
               // (paths: words.txt)
   text,       // plain UTF-8 files, one document each
-  conversations,  // files of {"messages": [{"role", "content", "reasoning_content"?}, ..]} a line; of each the last
-                  // message, an assistant's, is learned
+  conversations,  // files of {"messages": [{"role", "content", "reasoning_content"?}, ..], "answer_by_letters"?} a
+                  // line; of each the last message, an assistant's, is learned
 };
 
 // What becomes of a source of kind tasks whose first file is not there.
@@ -155,7 +155,7 @@ Result<Recipe> read_recipe(const std::filesystem::path& file);
 
 // The recipe's model for this tokenizer.
 struct TokenizerFacts {
-  int vocab_size;
+  int embedding_rows;  // its ids, or more of them where the model that the run starts with has more
   TokenId bos, eos;
 };
 Result<ModelConfig> recipe_model_config(const Recipe& recipe, const TokenizerFacts& tokenizer);

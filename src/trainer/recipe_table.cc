@@ -35,6 +35,11 @@ const toml::node* RecipeTable::get(std::string_view key) const {
   return node == nullptr && defaults_ != nullptr ? defaults_->get(key) : node;
 }
 
+std::string RecipeTable::place(std::string_view key) const {
+  const toml::node* node = get(key);
+  return place_of(node != nullptr ? node->source() : table_.source());
+}
+
 void RecipeTable::fail_with(Error error) {
   if (!error_) error_ = std::move(error);
 }
@@ -42,8 +47,7 @@ void RecipeTable::fail_with(Error error) {
 void RecipeTable::fail(std::string_view key, std::string_view expected) {
   const toml::node* node = get(key);
   fail_with(Error{ErrorKind::invalid, fmt::format("{}: {}: expected {}, found {}{}", subject_, key, expected,
-                                                  node != nullptr ? toml_excerpt(*node) : "nothing",
-                                                  place_of(node != nullptr ? node->source() : table_.source()))});
+                                                  node != nullptr ? toml_excerpt(*node) : "nothing", place(key))});
 }
 
 std::string RecipeTable::text(std::string_view key, std::optional<std::string> absent) {

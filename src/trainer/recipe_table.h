@@ -25,8 +25,8 @@ class RecipeTable {
   RecipeTable(const toml::table& table, std::string subject, const toml::table* defaults = nullptr)
       : table_(table), defaults_(defaults), subject_(std::move(subject)) {}
 
-  bool has(std::string_view key) const { return get(key) != nullptr; }
-  bool is_text(std::string_view key) const { return has(key) && get(key)->is_string(); }
+  bool has(std::string_view key) { return find(key) != nullptr; }
+  bool is_text(std::string_view key) { return has(key) && get(key)->is_string(); }
   std::string text(std::string_view key, std::optional<std::string> absent);
   bool flag(std::string_view key, bool absent);
   std::int64_t integer(std::string_view key, std::optional<std::int64_t> absent, std::int64_t low, std::int64_t high);
@@ -40,6 +40,8 @@ class RecipeTable {
   void fail(std::string_view key, std::string_view expected);  // with what was found
   void fail_with(Error error);
   const std::string& subject() const { return subject_; }
+  // " (line 12)": of a key, or of the table itself where it has no such key; with the file where it is an included one.
+  std::string place(std::string_view key = {}) const;
   // The first error; otherwise a key that nobody asked for.
   Status finish();
 

@@ -6,6 +6,7 @@
 
 #include "base/atomic_file.h"
 #include "base/file.h"
+#include "spec/open_checkpoint.h"
 #include "text/bpe_trainer.h"
 #include "text/chat_format.h"
 
@@ -100,6 +101,15 @@ Status check_tokens_of(const std::filesystem::path& model, const Tokenizer& toke
                fmt::format("{}: tokenizer: expected the one in {}, which start names, found another from "
                            "token {} on",
                            subject, model.string(), id)};
+}
+
+Result<int> embedding_rows(const Tokenizer& tokenizer, const std::filesystem::path& model) {
+  if (model.empty()) return tokenizer.vocab_size();
+  HADAL_ASSIGN(const ModelConfig config, read_checkpoint_config(model));
+  if (config.vocab_size >= tokenizer.vocab_size()) return config.vocab_size;
+  return Error{ErrorKind::invalid,
+               fmt::format("{}: vocab_size: expected at least {}, as the tokenizer has ids, found {}", model.string(),
+                           tokenizer.vocab_size(), config.vocab_size)};
 }
 
 }  // namespace hadal

@@ -25,4 +25,8 @@ Result<Tokenizer> make_tokenizer(const TokenizerFiles& files);
 // model without a tokenizer.json (a .gguf file) is not checked.
 Status check_tokens_of(const std::filesystem::path& model, const Tokenizer& tokenizer, std::string_view subject);
 
+// Of a model's embedding for this tokenizer: one an id, or as many as `model` has (empty: none), whose weights it
+// begins with: published ones have some more. Error: it has fewer.
+Result<int> embedding_rows(const Tokenizer& tokenizer, const std::filesystem::path& model);
+
 }  // namespace hadal

@@ -1,17 +1,13 @@
 #include "trainer/training_run.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <limits>
+#include <optional>
 
-#include "base/atomic_file.h"
-#include "base/file.h"
 #include "base/hash.h"
-#include "base/json.h"
 #include "trainer/batch_stream.h"
 #include "trainer/held_out.h"
 #include "trainer/initialise.h"
@@ -25,6 +21,7 @@
 #include "trainer/tokenizer_maker.h"
 #include "trainer/training_model.h"
 #include "trainer/training_state.h"
+#include "trainer/work_folder.h"
 
 namespace hadal {
 namespace {
@@ -64,7 +61,7 @@ class TrainingRun {
         compute_(make_compute(pool_, recipe.exact ? Arithmetic::exact : Arithmetic::fast)) {}
 
   Result<TrainingSummary> run() {
-    HADAL_RETURN_IF_ERROR(check_work());
+    HADAL_RETURN_IF_ERROR(open_folder());
     HADAL_RETURN_IF_ERROR(open_data());
     HADAL_RETURN_IF_ERROR(open_model());
     if (options_.dry_run) return dry_run();
@@ -82,51 +79,25 @@ class TrainingRun {
     if (options_.say) options_.say(line);
   }
 
-  // That it could be made, where it is not there yet.
-  static Status check_folder(std::filesystem::path folder) {
-    std::error_code absent;
-    while (folder.has_parent_path() && folder != folder.parent_path() && !std::filesystem::exists(folder, absent))
-      folder = folder.parent_path();
-    if (folder.empty() || !std::filesystem::exists(folder, absent)) folder = ".";
-    if (!std::filesystem::is_directory(folder, absent))
-      return Error{ErrorKind::io, fmt::format("{}: expected a folder, found a file", folder.string())};
-    if (::access(folder.c_str(), W_OK) != 0) return system_error(folder.string(), "cannot write into it", errno);
-    return Done{};
-  }
-
-  Status check_work() {
+  Status open_folder() {
+    const Beginning beginning = options_.resume ? Beginning::from_checkpoint : Beginning::afresh;
     if (options_.dry_run) {
-      HADAL_RETURN_IF_ERROR(check_folder(recipe_.work));
-      return check_folder(recipe_.output.parent_path());
-    }
-    for (const auto& folder : {recipe_.work / "checkpoints", recipe_.output.parent_path()}) {
-      std::error_code error;
-      if (!folder.empty()) std::filesystem::create_directories(folder, error);
-      if (error) return system_error(folder.string(), "create", error.value());
+      HADAL_RETURN_IF_ERROR(WorkFolder::check(recipe_, beginning));
+    } else {
+      HADAL_ASSIGN(folder_, WorkFolder::open(recipe_, beginning));
     }
     const auto checkpoints = list_checkpoints(recipe_.work);
-    if (!options_.resume && !checkpoints.empty())
-      return Error{
-          ErrorKind::invalid,
-          fmt::format("{}: expected no checkpoints of an earlier run, found {}: go on with --resume, or remove it",
-                      recipe_.work.string(), checkpoints.back().filename().string())};
-    if (checkpoints.empty()) {  // of a run that never came to one
+    if (!checkpoints.empty()) {
+      checkpoint_ = checkpoints.back();
+    } else if (!options_.dry_run) {  // answers of a run that never came to one
       std::error_code none;
       std::filesystem::remove_all(answers_folder(), none);
     }
     return Done{};
   }
 
-  Status open_filter() {
-    if (recipe_.held_out.empty()) return Done{};
-    Result<QuestionFilter> loaded = QuestionFilter::load(recipe_.held_out.string());
-    if (!loaded.ok()) return loaded.error();
-    filter_ = std::move(loaded).value();
-    return Done{};
-  }
-
   Status open_data() {
-    HADAL_RETURN_IF_ERROR(open_filter());
+    HADAL_ASSIGN(filter_, held_out_questions(recipe_.held_out, recipe_.eval_paths));
     for (const SourceRecipe& recipe : recipe_.sources) {
       // By its name: what it gives does not depend on its neighbours in the list.
       HADAL_ASSIGN(auto source, open_source(recipe, recipe_.seed ^ fnv1a(recipe.name), filter_));
@@ -141,17 +112,7 @@ class TrainingRun {
         return Error{ErrorKind::not_found,
                      fmt::format("{}: stage {}: expected a source whose files are there, found none",
                                  recipe_.file.filename().string(), stage.name)};
-    const std::filesystem::path made = recipe_.work / "tokenizer";
-    std::error_code none;
-    if (!recipe_.tokenizer_path.empty()) {
-      HADAL_ASSIGN(tokenizer_, read_tokenizer_files(recipe_.tokenizer_path));
-    } else if (options_.resume && std::filesystem::exists(made / "tokenizer.json", none)) {
-      HADAL_ASSIGN(tokenizer_, read_tokenizer_files(made));
-    } else {
-      say(fmt::format("training a tokenizer of {} tokens", recipe_.tokenizer_vocab_size));
-      HADAL_ASSIGN(tokenizer_, train_tokenizer(recipe_, sources_));
-      if (!options_.dry_run) HADAL_RETURN_IF_ERROR(write_tokenizer_files(made, tokenizer_));
-    }
+    HADAL_RETURN_IF_ERROR(open_tokenizer());
     HADAL_ASSIGN(Tokenizer tokenizer, make_tokenizer(tokenizer_));
     HADAL_ASSIGN(ExampleEncoder encoder, ExampleEncoder::create(std::move(tokenizer)));
     encoder_ = std::make_unique<ExampleEncoder>(std::move(encoder));
@@ -163,9 +124,25 @@ class TrainingRun {
     return Done{};
   }
 
+  Status open_tokenizer() {
+    const std::filesystem::path made = recipe_.work / "tokenizer";
+    std::error_code none;
+    if (!recipe_.tokenizer_path.empty()) {
+      HADAL_ASSIGN(tokenizer_, read_tokenizer_files(recipe_.tokenizer_path));
+    } else if (!checkpoint_.empty() && std::filesystem::exists(made / "tokenizer.json", none)) {
+      HADAL_ASSIGN(tokenizer_, read_tokenizer_files(made));
+    } else {
+      say(fmt::format("training a tokenizer of {} tokens", recipe_.tokenizer_vocab_size));
+      HADAL_ASSIGN(tokenizer_, train_tokenizer(recipe_, sources_));
+      if (!options_.dry_run) HADAL_RETURN_IF_ERROR(write_tokenizer_files(made, tokenizer_));
+    }
+    return Done{};
+  }
+
   Status open_model() {
-    HADAL_ASSIGN(const ModelConfig config,
-                 recipe_model_config(recipe_, {encoder_->tokenizer().vocab_size(), encoder_->bos(), encoder_->eos()}));
+    HADAL_ASSIGN(const int rows,
+                 embedding_rows(encoder_->tokenizer(), checkpoint_.empty() ? recipe_.start : checkpoint_));
+    HADAL_ASSIGN(const ModelConfig config, recipe_model_config(recipe_, {rows, encoder_->bos(), encoder_->eos()}));
     for (const StageRecipe& stage : recipe_.stages)
       if (stage.sequence_tokens > config.max_position_embeddings)
         return Error{ErrorKind::invalid, fmt::format("{}: stage {}: sequence_tokens: expected at most {} "
@@ -184,17 +161,17 @@ class TrainingRun {
     say(fmt::format("model: {:.1f} M parameters, {:.1f} M active a token, vocabulary {}, {} threads, {}",
                     static_cast<double>(counts.total) * 1e-6, static_cast<double>(counts.active) * 1e-6,
                     config.vocab_size, pool_.threads(), recipe_.exact ? "exact" : "fast"));
-    const auto checkpoints = list_checkpoints(recipe_.work);
-    if (options_.resume && !checkpoints.empty()) {
-      HADAL_ASSIGN(LoadedState state,
-                   read_training_state(checkpoints.back(), static_cast<std::int64_t>(model_->parameters().size()),
-                                       fingerprint_));
-      HADAL_RETURN_IF_ERROR(find_place(recipe_, checkpoints.back(), state.counters));
+    counters_.tokenizer_vocab_size = recipe_.tokenizer_vocab_size;
+    if (!checkpoint_.empty()) {
+      HADAL_ASSIGN(
+          LoadedState state,
+          read_training_state(checkpoint_, static_cast<std::int64_t>(model_->parameters().size()), fingerprint_));
+      HADAL_RETURN_IF_ERROR(find_place(recipe_, checkpoint_, state.counters));
       std::copy(state.parameters.begin(), state.parameters.end(), model_->parameters().begin());
       counters_ = std::move(state.counters);
       restored_ = std::make_unique<OptimizerState>(std::move(state.optimizer));
       reference_ = std::move(state.reference);
-      say(fmt::format("resumed at step {} from {}", counters_.step, checkpoints.back().string()));
+      say(fmt::format("resumed at step {} from {}", counters_.step, checkpoint_.string()));
     } else if (!recipe_.start.empty()) {
       HADAL_RETURN_IF_ERROR(check_tokens_of(recipe_.start, encoder_->tokenizer(), recipe_.file.filename().string()));
       HADAL_RETURN_IF_ERROR(load_parameters(recipe_.start, *model_));
@@ -233,7 +210,11 @@ class TrainingRun {
   Result<TrainingSummary> dry_run() {
     for (const StageRecipe& stage : recipe_.stages) {
       if (stage.samples()) {
-        HADAL_RETURN_IF_ERROR(open_reinforcement(stage));
+        HADAL_ASSIGN(const auto reinforcement, open_reinforcement(stage));
+        HADAL_ASSIGN(const std::vector<AskedQuestion> questions, reinforcement->first_questions());
+        std::size_t tokens = 0;
+        for (const AskedQuestion& question : questions) tokens += question.prompt.size();
+        say(fmt::format("stage {}: the first {} questions have {} tokens", stage.name, questions.size(), tokens));
         continue;
       }
       BatchStream stream(mixture_of(stage), {});
@@ -241,6 +222,7 @@ class TrainingRun {
       say(fmt::format("stage {}: the first batch has {} tokens in {} sequences, {:.1f} MFLOP a token", stage.name,
                       batch.tokens.size(), batch.starts.size() - 1,
                       training_flops_per_token(model_->config(), mean_context_of(batch)) * 1e-6));
+      say_passed_over(stage, sources_, stream.state());
     }
     return TrainingSummary{};
   }
@@ -302,13 +284,19 @@ class TrainingRun {
     if (stage.average_start > 0 && !reference_.empty()) average_with_reference(stage.average_start);
     restored_ = std::make_unique<OptimizerState>(optimizer.state());
     HADAL_RETURN_IF_ERROR(save(*restored_, reference_of(reinforcement)));
-    if (stream && stream->state().passed_over > 0)
-      say(fmt::format(
-          "stage {}: {} items passed over so far: held out, longer than sequence_tokens, or of unknown steps",
-          stage.name, stream->state().passed_over));
+    if (stream) say_passed_over(stage, stage.kind == StageKind::rejection ? kept_ : sources_, stream->state());
     if (!reinforcement) return Done{};
     const Status measured = log_answers(stage, *reinforcement);
     return !measured.ok() && measured.error().kind == ErrorKind::cancelled ? stopped() : measured;
+  }
+  void say_passed_over(const StageRecipe& stage, std::span<const std::unique_ptr<DataSource>> sources,
+                       const BatchState& state) const {
+    const std::string counts = passed_over_by_source(state, sources);
+    if (!counts.empty())
+      say(
+          fmt::format("stage {}: items passed over so far: {} (held out, longer than sequence_tokens, or not to be "
+                      "worked out or written)",
+                      stage.name, counts));
   }
   Error stopped() const {
     const auto checkpoints = list_checkpoints(recipe_.work);
@@ -425,7 +413,7 @@ class TrainingRun {
       say(fmt::format("stage {}: {} right answers to {} questions in {}", stage.name, kept.size(), stage.grpo.questions,
                       file.string()));
       counters_.seconds += watch.elapsed().count();
-      counters_.kept = {.drawn = {0}, .unpaid_tokens = {0}};
+      counters_.kept = {.drawn = {0}, .unpaid_tokens = {0}, .passed_over = {0}};
       HADAL_RETURN_IF_ERROR(save(optimizer.state(), {}));
     }
     SourceRecipe source;
@@ -453,7 +441,7 @@ class TrainingRun {
       return Done{};
     };
     std::map<std::string, double> accuracy;
-    if (recipe_.eval_every > 0 && counters_.stage_steps % recipe_.eval_every == 0) {
+    if (measures_answers() && counters_.stage_steps % recipe_.eval_every == 0) {
       HADAL_ASSIGN(accuracy, measure(reinforcement));
     }
     CurriculumState curriculum = counters_.curriculum;
@@ -477,6 +465,8 @@ class TrainingRun {
     return record_step(stage, m, watch, progress);
   }
 
+  bool measures_answers() const { return recipe_.eval_every > 0 && !held_out_.files().empty(); }
+
   Result<std::map<std::string, double>> measure(ReinforcementStage& reinforcement) {
     return measure_answers(reinforcement, held_out_,
                            answers_folder() / fmt::format("step-{:09}.jsonl", counters_.step));
@@ -484,7 +474,7 @@ class TrainingRun {
 
   // At the end of a stage: a line of metrics that has no step of its own.
   Status log_answers(const StageRecipe& stage, ReinforcementStage& reinforcement) {
-    if (recipe_.eval_every == 0) return Done{};
+    if (!measures_answers()) return Done{};
     StepMetrics m{.step = counters_.step, .tokens = counters_.tokens, .stage = stage.name};
     const Stopwatch watch;
     HADAL_ASSIGN(m.reinforcement.emplace().held_out_accuracy, measure(reinforcement));
@@ -557,6 +547,8 @@ class TrainingRun {
   const TrainingOptions& options_;
   ThreadPool pool_;
   Compute compute_;
+  std::optional<WorkFolder> folder_;  // none: a dry run
+  std::filesystem::path checkpoint_;  // that the run goes on from; empty: it begins
   QuestionFilter filter_;
   std::vector<std::unique_ptr<DataSource>> sources_;
   std::vector<std::unique_ptr<DataSource>> kept_;  // of a stage of rejection sampling

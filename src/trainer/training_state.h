@@ -30,6 +30,8 @@ struct RunCounters {
   double stage_seconds = 0;  // of training, over all resumptions
   std::int64_t tokens = 0;   // over all stages
   double seconds = 0;
+  int tokenizer_vocab_size =
+      0;  // that the recipe asked for; 0: it names a directory, or the checkpoint is an older one
   BatchState batches;
   BatchState kept;             // of the answers of the rejection stage under way
   CurriculumState curriculum;  // of the grpo stage under way
@@ -64,16 +66,21 @@ Result<LoadedState> read_training_state(const std::filesystem::path& directory, 
                                         const std::string& fingerprint);
 
 // Where a checkpoint's run stands in the recipe that it goes on with: the stage under way is found by its name,
-// wherever it stands by now. Sources may have been added behind those that the checkpoint knows, none taken away.
+// wherever it stands by now. Sources may have been added behind those that the checkpoint knows, none taken away, and
+// the tokenizer must be asked for in the same size.
 Status find_place(const Recipe& recipe, const std::filesystem::path& checkpoint, RunCounters& counters);
 
+// Brings back checkpoints that wait under another name because their writer was killed (base/atomic_directory.h). For
+// the one writer, before it lists them.
+Status recover_checkpoints(const std::filesystem::path& work);
 // Whole checkpoints below `<work>/checkpoints`, oldest first.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& work);
 std::filesystem::path checkpoint_path(const std::filesystem::path& work, std::int64_t step);
 // Removes all but the last `keep`.
 void remove_old_checkpoints(const std::filesystem::path& work, int keep);
 
-// Fills parameters from a published model: a directory or a .gguf file.
+// Fills parameters from a published model: a directory or a .gguf file. Error: it is another function than `model`
+// would be with its weights.
 Status load_parameters(const std::filesystem::path& path, TrainingModel& model);
 
 }  // namespace hadal

@@ -1,8 +1,10 @@
 // Batches: whole examples one after another, no padding, shares as asked, and the same again from any state.
 #include "trainer/batch_stream.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <numeric>
 #include <set>
 
@@ -116,7 +118,45 @@ TEST(Batch, ExamplesTooLongAreCountedAndASourceOfNothingElseIsAnError) {
   const auto batch = make_batch(narrow, state);
   ASSERT_FALSE(batch.ok());
   EXPECT_NE(batch.error().message.find("at most 8 tokens"), std::string::npos) << batch.error().message;
-  EXPECT_GT(state.passed_over, 0u);
+  EXPECT_NE(batch.error().message.find("(the last: too long)"), std::string::npos) << batch.error().message;
+  EXPECT_EQ(state.passed_over, (std::vector<std::uint64_t>{0, 10000}));
+  EXPECT_EQ(passed_over_by_source(state, narrow.sources), "10000 of stories");
+}
+
+// A tokenizer that hadal trains has no tokens for what a tool says.
+TEST(Batch, AConversationThatCannotBeWrittenIsPassedOver) {
+  TemporaryFolder folder;
+  const std::string good =
+      R"({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hello!"}]})";
+  const std::string tool = R"({"messages": [{"role": "user", "content": "hi"}, {"role": "tool", "content": "42"}, )"
+                           R"({"role": "assistant", "content": "Hello!"}]})";
+  SourceRecipe recipe;
+  recipe.name = "talk";
+  recipe.kind = SourceKind::conversations;
+  recipe.paths = {folder.path() / "talk.jsonl"};
+  const auto batch_of = [&](const std::string& lines, BatchState& state) {
+    std::ofstream(recipe.paths[0]) << lines;
+    auto opened = open_source(recipe, 1, tiny_data().none);
+    EXPECT_TRUE(opened.ok()) << (opened.ok() ? "" : opened.error().message);
+    std::vector<std::unique_ptr<DataSource>> sources;
+    sources.push_back(std::move(opened).value());
+    Mixture talk = mixture(TrainOn::answers);
+    talk.sources = sources;
+    talk.weights = talk.weights_at_end = {1};
+    auto batch = make_batch(talk, state);
+    EXPECT_EQ(passed_over_by_source(state, sources), fmt::format("{} of talk", state.passed_over[0]));
+    return batch;
+  };
+  BatchState some, none;
+  const auto batch = batch_of(good + "\n" + tool, some);
+  ASSERT_TRUE(batch.ok()) << batch.error().message;
+  EXPECT_GT(some.passed_over[0], 0u);
+  EXPECT_EQ(some.drawn[0], some.passed_over[0] + batch->starts.size() - 1);
+  const auto refused = batch_of(tool, none);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("source talk: expected examples"), std::string::npos)
+      << refused.error().message;
+  EXPECT_EQ(refused.error().message.find("the last: too long"), std::string::npos) << refused.error().message;
 }
 
 TEST(Batch, SourcesAddedAtTheEndOfARecipeBeginAfresh) {

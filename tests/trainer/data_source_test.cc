@@ -62,6 +62,44 @@ TEST(TaskSource, AnItemThatCannotBeJudgedIsFoundWhenTheFileIsOpened) {
   EXPECT_FALSE(question->has_value());
 }
 
+// It may lie anywhere in a file of a million, and be drawn when the run is hours old.
+TEST(TaskSource, AnItemThatCannotBeWorkedOutIsPassedOver) {
+  TemporaryFolder folder;
+  SourceRecipe recipe;
+  recipe.name = "gcd";
+  recipe.paths = {folder.path() / "gcd.jsonl"};
+  std::ofstream(recipe.paths[0])
+      << R"({"task": "gcd", "question": "of 4 and 6", "answer": "2", "meta": {"numbers": [4, 6]}}
+{"task": "gcd", "question": "of 4, 6 and 8", "answer": "2", "meta": {"numbers": [4, 6, 8]}})";
+  const auto source = open_source(recipe, 3, tiny_data().none);
+  ASSERT_TRUE(source.ok()) << source.error().message;
+  std::size_t given = 0;
+  for (std::uint64_t n = 0; n < 10; ++n) {
+    const auto text = (*source)->text(n);
+    ASSERT_TRUE(text.ok()) << text.error().message;
+    given += text->has_value();
+    EXPECT_TRUE((*source)->question(n)->has_value());  // it can be asked
+  }
+  EXPECT_EQ(given, 5u);
+}
+
+TEST(StorySource, HeldOutStoriesArePassedOver) {
+  SourceRecipe recipe;
+  recipe.name = "stories";
+  recipe.kind = SourceKind::generator;
+  recipe.generator = "word_problems";
+  recipe.paths = {templates_path()};
+  QuestionFilter filter;
+  const auto source = open_source(recipe, 7, filter);
+  ASSERT_TRUE(source.ok()) << source.error().message;
+  const auto item = (*source)->question(3);
+  ASSERT_TRUE(item.ok() && item->has_value());
+  filter.add(**item);
+  EXPECT_FALSE((*source)->question(3)->has_value());
+  EXPECT_FALSE((*source)->text(3)->has_value());
+  EXPECT_TRUE((*source)->text(4)->has_value());
+}
+
 TEST(TaskSource, HeldOutQuestionsArePassedOver) {
   SourceRecipe recipe;
   recipe.name = "made";
@@ -223,6 +261,18 @@ TEST(ConversationSource, TeachesTheLastMessageOnly) {
             "thanks\n</think>\n\nAny time.<｜end▁of▁sentence｜>");
 }
 
+TEST(ConversationSource, SaysWhichAnswersAreLearnedByLetters) {
+  TemporaryFolder folder;
+  const std::string messages =
+      R"({"messages": [{"role": "user", "content": "sun"}, {"role": "assistant", "content": "nus"}])";
+  for (const auto& [more, by_letters] : {std::pair{"}", false}, std::pair{R"(, "answer_by_letters": false})", false},
+                                         std::pair{R"(, "answer_by_letters": true})", true}}) {
+    const auto source = open_source(conversations(folder, messages + more), 1, tiny_data().none);
+    ASSERT_TRUE(source.ok()) << source.error().message;
+    EXPECT_EQ(std::get<ConversationText>(**(*source)->text(0)).answer_by_letters, by_letters) << more;
+  }
+}
+
 TEST(ConversationSource, WhatIsWrongIsNamedWithItsLine) {
   const QuestionFilter none;
   const std::pair<std::string, std::string> cases[] = {
@@ -231,6 +281,8 @@ TEST(ConversationSource, WhatIsWrongIsNamedWithItsLine) {
       {R"({"messages": [{"role": "user", "content": "hi"}]})", ":1: messages: expected at least two"},
       {R"({"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]})", "the last of user"},
       {R"({"messages": [{"role": "user"}, {"role": "assistant", "content": "b"}]})", "messages[0]: content"},
+      {R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "answer_by_letters": 1})",
+       ":1: answer_by_letters: expected true or false, found 1"},
       {"\n\n", "expected conversations, found empty files"},
   };
   for (const auto& [text, said] : cases) {

@@ -72,6 +72,21 @@ TEST(Example, AnswersByLettersHaveOneCharacterAToken) {
   EXPECT_TRUE(std::equal(want.rbegin(), want.rend(), by_letters->tokens.rbegin()));
 }
 
+TEST(Example, AConversationsAnswerByLettersIsThatOfTheQuestion) {
+  const WorkedExample worked{"steps", "there é", true};
+  ConversationText conversation;
+  conversation.messages = {{.role = "user", .content = "q", .reasoning_content = {}},
+                           {.role = "assistant", .content = worked.answer, .reasoning_content = worked.reasoning}};
+  conversation.answer_by_letters = true;
+  const auto question = tiny_data().encoder->encode(QuestionText{"q", worked});
+  const auto talk = tiny_data().encoder->encode(conversation);
+  ASSERT_TRUE(question.ok() && talk.ok());
+  EXPECT_EQ(talk->tokens, question->tokens);
+  EXPECT_EQ(talk->parts, question->parts);
+  conversation.answer_by_letters = false;
+  EXPECT_NE(tiny_data().encoder->encode(conversation)->tokens, question->tokens);
+}
+
 TEST(Example, DocumentsAreCutWithoutLosingATarget) {
   const std::string text = "Sieben Boote, acht Anker und 1234567890 Wellen.";
   const auto whole = tiny_data().encoder->encode(DocumentText{text, true, {}}, 1000);

@@ -3,12 +3,14 @@
 // exact arithmetic and, on each instruction set, in the fast one that recipes take.
 #include <algorithm>
 
+#include "base/json.h"
 #include "base/rng.h"
 #include "kernels/isas.h"
 #include "kernels/kernel_table.h"
 #include "model/golden_model.h"
 #include "trainer/gradient_file.h"
 #include "trainer/training_model.h"
+#include "trainer/training_state.h"
 
 namespace hadal::testing {
 namespace {
@@ -282,6 +284,32 @@ TEST(GgufGradients, LossIsThatOfTheGoldenLogits) {
   const auto vocab = static_cast<std::size_t>(logits->shape.back());
   EXPECT_NEAR(*loss, cross_entropy(floats_of(*logits), vocab, *tokens, 1), 1e-5);
   std::filesystem::remove(out);
+}
+
+// A recipe's model is of the published config: other rows of a head turn together, and the scaling of rope has a name
+// instead of a tensor of factors.
+TEST(GgufGradients, AModelOfThePublishedConfigBeginsWithTheSameLoss) {
+  const std::filesystem::path folder = std::filesystem::path(HADAL_GOLDENS) / "gguf/llama3_q4_0";
+  auto golden = Safetensors::open(folder / "golden.safetensors");
+  const auto json = read_json_file(folder / "golden.json");
+  ASSERT_TRUE(golden.ok() && json.ok());
+  const auto config = parse_model_config(json->at("config").dump(), "golden.json");
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  ThreadPool pool(2);
+  const auto model = TrainingModel::create(*config, make_compute(pool, Arithmetic::exact));
+  ASSERT_TRUE(model.ok());
+  const Status loaded = load_parameters(folder / "llama3_q4_0.gguf", **model);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  const auto tokens = read_tokens_file(folder / "golden.safetensors");
+  ASSERT_TRUE(tokens.ok());
+  TrainingBatch batch;
+  batch.tokens = *tokens;
+  for (std::size_t t = 1; t < tokens->size(); ++t) batch.targets.push_back(index((*tokens)[t]));
+  batch.targets.push_back(-1);
+  batch.starts = {0, static_cast<int>(tokens->size())};
+  const auto logits = golden->find("logits");
+  EXPECT_NEAR((*model)->forward_backward(batch, {}).loss,
+              cross_entropy(floats_of(*logits), static_cast<std::size_t>(logits->shape.back()), *tokens, 1), 1e-5);
 }
 
 // The multi-token-prediction layer: its loss follows from the golden's logits (row t predicts token t + 2).

@@ -274,24 +274,11 @@ TEST(Reinforcement, AConstantRewardIsOneLine) {
 
 // Twenty questions that a tiny model learns by heart, then a stage that learns from its own right answers.
 Recipe tiny_rejection(const std::filesystem::path& folder, const std::string& run) {
-  std::ofstream tasks(folder / "gcd.jsonl");
-  for (int i = 1; i <= 20; ++i)
-    tasks << R"({"task": "gcd", "question": "Find the Greatest Common Divisor (GCD) of these numbers: )" << 6 * i
-          << R"(, 6. Give only the GCD as your final answer.", "answer": "6", "meta": {"numbers": [)" << 6 * i
-          << ", 6]}}\n";
-  tasks.close();
-  std::string text = tiny_recipe(
-      run,
+  return tiny_tasks(
+      folder, gcd_lines(), run,
       "steps = 150\noptimizer = \"muon\"\nlearning_rate = 0.02\nkind = \"sft\"\n"
       "[[stage]]\nkind = \"rejection\"\nsteps = 4\nquestions = 40\ngroup = 4\nanswer_tokens = 40\nkeep = 2\n"
       "batch_tokens = 512\nsequence_tokens = 400\nmixture = { stories = 1 }\n");
-  const std::size_t begin = text.find("kind = \"generator\"\ngenerator = \"word_problems\""),
-                    end = text.find("[[stage]]");
-  text.replace(begin, end - begin, "paths = \"gcd.jsonl\"\n");
-  text.replace(text.find("drills = 1, "), 12, "");
-  auto recipe = parse_recipe(text, folder / "tiny.toml");
-  EXPECT_TRUE(recipe.ok()) << (recipe.ok() ? "" : recipe.error().message);
-  return std::move(recipe).value();
 }
 
 TEST(Rejection, KeepsRightAnswersAndGoesOnToTheSameBits) {
@@ -311,6 +298,61 @@ TEST(Rejection, KeepsRightAnswersAndGoesOnToTheSameBits) {
   ASSERT_TRUE(run_and_kill(recipe, options_of(false, 1), 152));
   ASSERT_TRUE(run_training(recipe, options_of(true, 1)).ok());
   EXPECT_EQ(final_model(parts.path()), final_model(whole.path()));
+}
+
+// Merged into larger tokens, an answer spelt backward is learned by nobody.
+TEST(Rejection, AnswersByLettersAreKeptAsSuch) {
+  TemporaryFolder folder;
+  const Recipe recipe = tiny_tasks(
+      folder.path(),
+      R"({"task": "spell_backward", "question": "Spell this word backward (example: sun -> nus): lantern", "answer": )"
+      R"("nretnal"})",
+      "",
+      "steps = 150\noptimizer = \"muon\"\nlearning_rate = 0.02\nkind = \"sft\"\n"
+      "[[stage]]\nkind = \"rejection\"\nsteps = 1\nquestions = 8\ngroup = 4\nanswer_tokens = 150\n"
+      "batch_tokens = 512\nsequence_tokens = 400\nmixture = { stories = 1 }\n");
+  const auto summary = run_training(recipe, options_of(false, 2));
+  ASSERT_TRUE(summary.ok()) << summary.error().message;
+  const std::string kept = bytes_of(folder.path() / "work/kept/rejection.jsonl");
+  EXPECT_NE(kept.find("\"answer_by_letters\":true"), std::string::npos) << kept;
+}
+
+TEST(Reinforcement, ADryRunDrawsItsFirstQuestions) {
+  TemporaryFolder folder;
+  Recipe recipe = tiny_stage(folder.path(), "", kStage);
+  TrainingOptions options = options_of(false, 2);
+  options.dry_run = true;
+  std::string said;
+  options.say = [&](std::string_view line) { said += std::string(line) + "\n"; };
+  const auto drawn = run_training(recipe, options);
+  ASSERT_TRUE(drawn.ok()) << drawn.error().message;
+  EXPECT_NE(said.find("stage grpo: the first 3 questions have "), std::string::npos) << said;
+  recipe.stages[0].sequence_tokens = 8;  // each question is longer
+  const auto refused = run_training(recipe, options);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("source stories: expected questions of at most 6 tokens"), std::string::npos)
+      << refused.error().message;
+}
+
+TEST(Reinforcement, WithoutHeldOutQuestionsNothingIsMeasured) {
+  const std::string question =
+      R"({"task": "word_problems", "question": "Three boats, two sink. How many are left?", "answer": "1"})";
+  for (const bool is_there : {false, true}) {
+    TemporaryFolder folder;
+    Recipe recipe = tiny_stage(folder.path(), "eval_every = 1\neval_paths = \"unseen.jsonl\"\n", kStage);
+    recipe.stages[0].steps = 1;
+    if (is_there) std::ofstream(folder.path() / "unseen.jsonl") << question;
+    TrainingOptions options = options_of(false, 2);
+    std::string said;
+    options.say = [&](std::string_view line) { said += std::string(line) + "\n"; };
+    const auto summary = run_training(recipe, options);
+    ASSERT_TRUE(summary.ok()) << summary.error().message;
+    EXPECT_EQ(said.find("of the held-out questions are answered right") != std::string::npos, is_there) << said;
+    EXPECT_EQ(std::filesystem::exists(folder.path() / "work/answers"), is_there);
+    const auto steps = read_metrics(folder.path() / "work/metrics.jsonl");
+    ASSERT_TRUE(steps.ok());
+    EXPECT_EQ(steps->size(), is_there ? 2u : 1u);  // the second: measured at the end
+  }
 }
 
 TEST(Reinforcement, SourcesWithoutQuestionsAreRefused) {

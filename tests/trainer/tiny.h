@@ -88,6 +88,32 @@ inline Recipe tiny(const std::filesystem::path& folder, const std::string& run, 
   return std::move(recipe).value();
 }
 
+// The same with one source, the task file of these lines, named stories.
+inline Recipe tiny_tasks(const std::filesystem::path& folder, const std::string& lines, const std::string& run,
+                         const std::string& stage) {
+  std::ofstream(folder / "tasks.jsonl") << lines;
+  std::string text = tiny_recipe(run, stage);
+  const std::size_t begin = text.find("kind = \"generator\"\ngenerator = \"word_problems\""),
+                    end = text.find("[[stage]]");
+  text.replace(begin, end - begin, "paths = \"tasks.jsonl\"\n");
+  text.replace(text.find("drills = 1, "), 12, "");
+  auto recipe = parse_recipe(text, folder / "tiny.toml");
+  EXPECT_TRUE(recipe.ok()) << (recipe.ok() ? "" : recipe.error().message);
+  return std::move(recipe).value();
+}
+
+// Twenty questions; the numbers of the last one are as many as `of_last`.
+inline std::string gcd_lines(int of_last = 2) {
+  std::string lines;
+  for (int i = 1; i <= 20; ++i) {
+    std::string numbers = std::to_string(6 * i) + ", 6";
+    for (int more = 2; i == 20 && more < of_last; ++more) numbers += ", 6";
+    lines += R"({"task": "gcd", "question": "Find the Greatest Common Divisor (GCD) of these numbers: )" + numbers +
+             R"(. Give only the GCD as your final answer.", "answer": "6", "meta": {"numbers": [)" + numbers + "]}}\n";
+  }
+  return lines;
+}
+
 struct TinyData {
   Recipe recipe = tiny("/tmp", "", "steps = 1");
   QuestionFilter none;

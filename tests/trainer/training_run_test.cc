@@ -188,6 +188,67 @@ TEST(TrainingRun, AnEarlierRunIsNotOverwritten) {
   EXPECT_NE(again.error().message.find("--resume"), std::string::npos) << again.error().message;
 }
 
+TEST(TrainingRun, ASecondOneInItsFolderIsRefused) {
+  TemporaryFolder folder;
+  const Recipe recipe = tiny(folder.path(), "", kTenSteps);
+  TrainingOptions options = options_of(false);
+  std::vector<std::string> refusals;
+  options.say = [&](std::string_view) {
+    const auto second = run_training(recipe, options_of(true));
+    refusals.push_back(second.ok() ? "" : second.error().message);
+  };
+  ASSERT_TRUE(run_training(recipe, options).ok());
+  ASSERT_GT(refusals.size(), 1u);
+  for (const std::string& refusal : refusals)
+    EXPECT_NE(refusal.find("expected no other run that is using this folder"), std::string::npos) << refusal;
+  EXPECT_EQ(model_bytes(folder.path()), uninterrupted());
+  EXPECT_EQ(read_metrics(recipe.work / "metrics.jsonl")->size(), 10u);
+}
+
+TEST(TrainingRun, AnItemThatCannotBeWorkedOutIsPassedOverAndCounted) {
+  TemporaryFolder folder;
+  const Recipe recipe = tiny_tasks(folder.path(), gcd_lines(/*of_last=*/3), "", "steps = 5\n");
+  TrainingOptions options = options_of(false);
+  std::string said;
+  options.say = [&](std::string_view line) { said += std::string(line) + "\n"; };
+  const auto summary = run_training(recipe, options);
+  ASSERT_TRUE(summary.ok()) << summary.error().message;
+  EXPECT_NE(said.find("stage pretrain: items passed over so far: "), std::string::npos) << said;
+  EXPECT_NE(said.find(" of stories (held out, "), std::string::npos) << said;
+}
+
+TEST(TrainingRun, ItsHeldOutQuestionsAreNotTrainedOn) {
+  TemporaryFolder folder;
+  const Recipe recipe =
+      tiny_tasks(folder.path(), gcd_lines(), "eval_paths = \"gcd.jsonl\"\neval_items = 1\n", "steps = 1\n");
+  std::ofstream(folder.path() / "gcd.jsonl") << gcd_lines();
+  const auto refused = run_training(recipe, options_of(false));
+  ASSERT_FALSE(refused.ok());  // they are all that it has
+  EXPECT_NE(refused.error().message.find("source stories: expected examples of at most 400 tokens, found none in 10000 "
+                                         "tries (the last: held out or of unknown steps)"),
+            std::string::npos)
+      << refused.error().message;
+}
+
+TEST(TrainingRun, TheTokenizerOfARunGoesWithItsCheckpoints) {
+  TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path() / "work/tokenizer");
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json"})  // of a run that never came to one
+    std::ofstream(folder.path() / "work/tokenizer" / name) << "{}";
+  Recipe recipe = tiny(folder.path(), "", "steps = 1\n");
+  const auto begun = run_training(recipe, options_of(true));
+  ASSERT_TRUE(begun.ok()) << begun.error().message;
+  recipe.tokenizer_vocab_size = 430;
+  recipe.stages[0].steps = 2;
+  const auto resumed = run_training(recipe, options_of(true));
+  ASSERT_FALSE(resumed.ok());
+  EXPECT_NE(
+      resumed.error().message.find("tokenizer: vocab_size: expected 420, which the run's tokenizer was made with, "
+                                   "found 430"),
+      std::string::npos)
+      << resumed.error().message;
+}
+
 TEST(TrainingRun, AnotherModelsCheckpointIsRefused) {
   TemporaryFolder folder;
   const Recipe recipe = tiny(folder.path(), "", "steps = 1\n");
@@ -416,6 +477,19 @@ TEST(TrainingRun, ADryRunWritesNothing) {
   ASSERT_TRUE(run_training(recipe, options).ok());
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
   EXPECT_NE(said.find("MFLOP a token"), std::string::npos);
+}
+
+TEST(TrainingRun, ADryRunMeetsTheCheckpointsThatTheRunWould) {
+  TemporaryFolder folder;
+  const Recipe recipe = tiny(folder.path(), "", "steps = 1\n");
+  ASSERT_TRUE(run_training(recipe, options_of(false)).ok());
+  for (const bool resume : {false, true}) {
+    TrainingOptions options = options_of(resume);
+    options.dry_run = true;
+    const auto run = run_training(recipe, options);
+    EXPECT_EQ(run.ok(), resume);
+    if (!run.ok()) EXPECT_NE(run.error().message.find("go on with --resume"), std::string::npos) << run.error().message;
+  }
 }
 
 TEST(TrainingRun, SequencesLongerThanTheModelsPositionsAreRefused) {

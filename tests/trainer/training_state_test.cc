@@ -34,6 +34,21 @@ TEST(TrainingState, TheStageUnderWayIsFoundByItsName) {
   EXPECT_EQ(place(recipe_with({"zero", "sft"}), at(1, "")), 1);    // a checkpoint that knows no names
 }
 
+TEST(TrainingState, ATokenizerOfAnotherSizeIsAnError) {
+  Recipe recipe = recipe_with({"sft"});
+  RunCounters counters = at(0, "sft");
+  counters.tokenizer_vocab_size = 420;
+  recipe.tokenizer_vocab_size = 420;
+  EXPECT_TRUE(find_place(recipe, "step-7", counters).ok());
+  recipe.tokenizer_vocab_size = 500;
+  const Status refused = find_place(recipe, "step-7", counters);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().message,
+            "step-7: tokenizer: vocab_size: expected 420, which the run's tokenizer was made with, found 500");
+  counters.tokenizer_vocab_size = 0;  // an older checkpoint
+  EXPECT_TRUE(find_place(recipe, "step-7", counters).ok());
+}
+
 TEST(TrainingState, AStageThatIsGoneAndSourcesThatAreGoneAreErrors) {
   RunCounters gone = at(0, "zero"), behind = at(2, ""), sources = at(0, "sft");
   sources.batches.drawn = {1, 2, 3};

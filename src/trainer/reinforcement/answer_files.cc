@@ -24,10 +24,13 @@ Status write_lines(const std::filesystem::path& file, const std::string& lines) 
 
 Status write_kept_answers(const std::filesystem::path& file, std::span<const ReinforcementStage::Kept> kept) {
   std::string lines;
-  for (const ReinforcementStage::Kept& k : kept)
-    lines += line_of({{"messages",
-                       {{{"role", "user"}, {"content", k.question}},
-                        {{"role", "assistant"}, {"content", k.answer}, {"reasoning_content", k.reasoning}}}}});
+  for (const ReinforcementStage::Kept& k : kept) {
+    Json line = {{"messages",
+                  {{{"role", "user"}, {"content", k.question}},
+                   {{"role", "assistant"}, {"content", k.answer}, {"reasoning_content", k.reasoning}}}}};
+    if (k.answer_by_letters) line["answer_by_letters"] = true;
+    lines += line_of(line);
+  }
   return write_lines(file, lines);
 }
 

@@ -62,6 +62,16 @@ ReinforcementStage::ReinforcementStage(ReinforcementSetting setting, AnswerToken
 
 ReinforcementStage::~ReinforcementStage() = default;
 
+Result<std::vector<AskedQuestion>> ReinforcementStage::first_questions() const {
+  std::vector<AskedQuestion> questions;
+  CurriculumState state;
+  for (int i = 0; i < setting_.stage.grpo.questions; ++i) {
+    HADAL_ASSIGN(AskedQuestion question, pool_.next(state));
+    questions.push_back(std::move(question));
+  }
+  return questions;
+}
+
 std::span<const float> ReinforcementStage::reference() const {
   return reference_ ? reference_->parameters() : std::span<float>();
 }
@@ -229,13 +239,15 @@ Result<std::vector<ReinforcementStage::Kept>> ReinforcementStage::right_answers(
       std::stable_sort(shortest.begin(), shortest.end(), [&](std::size_t a, std::size_t b) {
         return group.rollouts[a].tokens.size() < group.rollouts[b].tokens.size();
       });
+      const Result<WorkedExample> worked = work_out(group.question.item);
+      const bool by_letters = worked.ok() && worked->answer_by_letters;
       int taken = 0;
       for (const std::size_t i : shortest) {
         if (taken == grpo.keep) break;
         AnswerText text = read_answer(group.rollouts[i].drawn(), setting_.encoder.tokenizer(), tokens_);
         const std::string& question = group.question.item.question;
         if (!group.right[i] || !text.in_form || !seen.insert({question, text.reasoning}).second) continue;
-        kept.push_back({question, std::move(text.reasoning), std::move(text.answer)});
+        kept.push_back({question, std::move(text.reasoning), std::move(text.answer), by_letters});
         ++taken;
       }
     }

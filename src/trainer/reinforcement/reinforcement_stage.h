@@ -61,6 +61,7 @@ class ReinforcementStage {
   // no reasoning twice. `progress` hears how many were asked.
   struct Kept {
     std::string question, reasoning, answer;
+    bool answer_by_letters = false;  // WorkedExample's: how the task's answers are learned
   };
   Result<std::vector<Kept>> right_answers(const std::function<void(int asked, std::size_t kept)>& progress);
 
@@ -71,6 +72,9 @@ class ReinforcementStage {
     bool right = false;
   };
   Result<std::vector<Answered>> answers(std::span<const TaskItem> items);
+
+  // What a first step asks first: for a dry run. Error: a source that holds no question that fits.
+  Result<std::vector<AskedQuestion>> first_questions() const;
 
   // What a checkpoint keeps; empty where no KL divergence is taken.
   std::span<const float> reference() const;

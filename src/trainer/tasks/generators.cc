@@ -209,13 +209,13 @@ TaskItem make_leg_counting(Rng& rng) {
 
 // The files' sequences start between -10 and 10 and are nearly all that there are; these start beyond.
 TaskItem make_number_sequence(Rng& rng) {
-  constexpr std::array<const char*, 6> kWords = {"add ", "multiply by ", "double", "halve", "add previous", "square"};
+  constexpr std::array<const char*, 5> kWords = {"add ", "multiply by ", "double", "halve", "add previous"};
   for (;;) {
     std::string rule;
     const std::uint64_t words = 1 + rng.next_below(2);
     for (std::uint64_t i = 0; i < words; ++i) {
       const std::uint64_t draw = rng.next_below(12);
-      const std::size_t word = draw < 5 ? 0 : draw == 5 ? 1 : draw < 8 ? 2 : draw < 10 ? 3 : draw < 12 ? 4 : 5;
+      const std::size_t word = draw < 5 ? 0 : draw == 5 ? 1 : draw < 8 ? 2 : draw < 10 ? 3 : 4;
       rule += (i == 0 ? "" : " then ") + std::string(kWords[word]);
       if (word == 0) rule += std::to_string(rng.next_below(2) == 0 ? rng.next_in(1, 10) : rng.next_in(-10, -1));
       if (word == 1) rule += std::to_string(rng.next_in(2, 3));

@@ -21,8 +21,8 @@ std::string question_key(const TaskItem& item);
 
 class QuestionFilter {
  public:
-  QuestionFilter() = default;  // holds nothing out
-  static Result<QuestionFilter> load(const std::string& path);
+  QuestionFilter() = default;                                   // holds nothing out
+  static Result<QuestionFilter> load(const std::string& path);  // a list without hashes is an error
   void add(const TaskItem& item);
   bool is_held_out(const TaskItem& item) const;
   std::size_t size() const { return hashes_.size(); }

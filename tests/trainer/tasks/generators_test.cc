@@ -3,6 +3,8 @@
 #include "trainer/tasks/generators.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <set>
 #include <string>
@@ -122,6 +124,29 @@ TEST(QuestionFilter, HoldsEveryDevelopmentQuestionAndNoTrainingOne) {
     for (const TaskItem& item : *dev) EXPECT_TRUE(filter->is_held_out(item)) << item.task << item.question;
     for (const TaskItem& item : *train) EXPECT_FALSE(filter->is_held_out(item)) << item.task << item.question;
   }
+}
+
+TEST(QuestionFilter, AListWithoutHashesIsRefused) {
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "hadal_question_filter";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "empty.txt") << "# nothing yet\n";
+  for (const std::filesystem::path& path : {folder, folder / "empty.txt"}) {
+    const auto filter = QuestionFilter::load(path.string());
+    ASSERT_FALSE(filter.ok()) << path;
+    EXPECT_EQ(filter.error().message, path.string() + ": expected hashes of held-out questions, found none");
+  }
+  std::filesystem::remove_all(folder);
+}
+
+TEST(QuestionFilter, AnItemWithoutItsTasksFieldsIsItsQuestion) {
+  TaskItem one, other;
+  one.task = other.task = "chain_sum";
+  one.question = "1 + 2 =";
+  other.question = "3 + 4 =";
+  QuestionFilter filter;
+  filter.add(one);
+  EXPECT_TRUE(filter.is_held_out(one));
+  EXPECT_FALSE(filter.is_held_out(other));
 }
 
 TEST(QuestionFilter, AsksWhatIsAskedAndNotHow) {
