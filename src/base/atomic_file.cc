@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <optional>
 #include <utility>
 
 #include "base/file.h"
@@ -29,23 +30,50 @@ bool same_file(int fd, const std::filesystem::path& path) {
          by_fd.st_dev == by_name.st_dev;
 }
 
+// What a chain of links leads to, also where nothing is there yet.
+Result<std::filesystem::path> end_of_links(const std::filesystem::path& name) {
+  constexpr int kMostLinks = 40;  // as Linux
+  std::filesystem::path path = name;
+  for (int links = 0; links <= kMostLinks; ++links) {
+    std::error_code no_link;
+    const std::filesystem::path next = std::filesystem::read_symlink(path, no_link);
+    if (no_link) return path;
+    path = path.parent_path() / next;
+  }
+  return system_error(name.string(), "cannot follow the link", ELOOP);
+}
+
+std::optional<mode_t> permissions_of(const std::filesystem::path& path) {
+  struct stat info;
+  if (::stat(path.c_str(), &info) != 0) return std::nullopt;
+  return info.st_mode & 0777;
+}
+
+// Asks only for what is not so already: some file systems have one mode for all files and refuse every change.
+bool set_permissions(int fd, mode_t permissions) {
+  struct stat info;
+  return ::fstat(fd, &info) == 0 && ((info.st_mode & 0777) == permissions || ::fchmod(fd, permissions) == 0);
+}
+
 }  // namespace
 
 Result<AtomicFile> AtomicFile::create(const std::filesystem::path& name) {
-  std::error_code failed;
-  const std::filesystem::path target = std::filesystem::canonical(name, failed);
-  const std::filesystem::path path = failed ? name : target;  // nothing there yet, as a rule
-  const auto status = std::filesystem::status(path, failed);
+  std::error_code ignored;
+  const auto status = std::filesystem::status(name, ignored);
   if (std::filesystem::is_directory(status))
     return Error{ErrorKind::io, fmt::format("{}: expected a file, found a directory", name.string())};
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
-    const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-    if (fd < 0) return system_error(path.string(), "cannot open", errno);
-    return AtomicFile(path, fd, /*in_place=*/true);
+    const int fd = ::open(name.c_str(), O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return system_error(name.string(), "cannot open", errno);
+    return AtomicFile(name, fd, /*in_place=*/true);
   }
+  HADAL_ASSIGN(const std::filesystem::path path, end_of_links(name));
   const std::filesystem::path part = part_of(path);
+  const std::optional<mode_t> old = permissions_of(path);
+  // Its owner may always write the part: one that a killed process leaves must open again.
+  const mode_t permissions = old.value_or(0666) | S_IWUSR;
   for (;;) {
-    const int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    const int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, permissions);
     if (fd < 0) return system_error(part.string(), "cannot create", errno);
     if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       ::close(fd);
@@ -55,12 +83,11 @@ Result<AtomicFile> AtomicFile::create(const std::filesystem::path& name) {
       ::close(fd);
       continue;
     }
-    if (::ftruncate(fd, 0) != 0) {
-      const int code = errno;
-      ::close(fd);
-      return system_error(part.string(), "cannot empty", code);
-    }
-    return AtomicFile(path, fd, /*in_place=*/false);
+    AtomicFile file(path, fd, /*in_place=*/false);
+    if (::ftruncate(fd, 0) != 0) return system_error(part.string(), "cannot empty", errno);
+    if (old && !set_permissions(fd, permissions))
+      return system_error(part.string(), "cannot set the permissions", errno);
+    return file;
   }
 }
 
@@ -105,6 +132,12 @@ Status AtomicFile::commit() {
     return Done{};
   }
   const std::filesystem::path part = part_of(path_);
+  const std::optional<mode_t> old = permissions_of(path_);
+  if (old && !set_permissions(fd_, *old)) {
+    const int code = errno;
+    discard();
+    return system_error(part.string(), "cannot set the permissions", code);
+  }
   if (::fsync(fd_) != 0) {
     const int code = errno;
     discard();

@@ -4,8 +4,9 @@
 // durable and renames over `path`, so a reader sees the old file or the new one,
 // also after kill -9 or a power cut. Dropped without commit(), nothing remains.
 // A `.part` left by a killed process is taken over; one that a living process is
-// writing is an error. A symbolic link stays, and the file it leads to is replaced;
-// what is no file (a pipe, /dev/null) is written as the bytes come. One thread at a time.
+// writing is an error. A symbolic link stays, and the file it leads to is replaced or made;
+// what is no file (a pipe, /dev/null) is written as the bytes come. A replaced file's
+// permissions stay, and are the part's from its first byte; its owner becomes who writes. One thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +22,7 @@ namespace hadal {
 
 class AtomicFile {
  public:
-  // Errors: a directory of this name; no right or room to create the part.
+  // Errors: a directory of this name; links in a circle; no right or room to create the part.
   static Result<AtomicFile> create(const std::filesystem::path& path);
 
   ~AtomicFile();

@@ -94,13 +94,22 @@ void Engine::sample(const BatchPlan& plan) {
     Sequence& s = *plan.sampled[row];
     drawn_[row] =
         sampler.sample(std::span(logits_RV_).subspan(row * vocab, vocab), s.request.sampling, s.tokens.size());
-    if (s.request.trace == Trace::no || !drawn_[row]) return;
-    s.log_probabilities.push_back(static_cast<float>(sampler.log_probability()));
-    for (const Sampler::Candidate& c : sampler.drawn_from()) s.kept.push_back(TokenId{c.id});
-    s.kept_ends.push_back(s.kept.size());
+    if (s.request.trace == Trace::yes && drawn_[row]) trace_draw(s, sampler);
   });
 }
 
+// What is there of a token that was never committed, because a step ran out of memory, is written over.
+void Engine::trace_draw(Sequence& s, const Sampler& sampler) {
+  const std::size_t before = s.tokens.size() - static_cast<std::size_t>(s.prompt_tokens);
+  s.log_probabilities.resize(before);
+  s.kept_ends.resize(before);
+  s.kept.resize(before == 0 ? 0 : s.kept_ends.back());
+  for (const Sampler::Candidate& c : sampler.drawn_from()) s.kept.push_back(TokenId{c.id});
+  s.kept_ends.push_back(s.kept.size());
+  s.log_probabilities.push_back(static_cast<float>(sampler.log_probability()));
+}
+
+// Allocates nothing: half of a commit could not be taken back.
 void Engine::commit(const BatchPlan& plan) {
   record_routes(plan);
   for (Sequence* s : plan.sequences) {
@@ -155,7 +164,6 @@ void Engine::index_full_pages(Sequence& s) {
     const auto tokens =
         std::span(s.tokens).subspan(static_cast<std::size_t>(s.indexed_pages) * kPageTokens, kPageTokens);
     const PrefixIndex::Insertion inserted = prefixes_.insert(s.last_entry, tokens, page);
-    if (!inserted.indexed) return;  // a hash collision: tried again in vain, at the cost of one hash
     page = inserted.page;
     s.last_entry = inserted.entry;
     ++s.indexed_pages;

@@ -7,8 +7,9 @@
 //   3. forward() computes the batch's rows and writes their latents into pages
 //   4. the sampler draws one token for each sequence whose end was computed
 //   5. commit records tokens, indexes full pages, and takes out what has finished
-// Between schedule and commit the engine allocates nothing but room for what a trace keeps of cut-off sampling; the
-// model's workspace grows until it has met its largest batch and furthest position (transformer.h).
+// The engine allocates nothing in a step but room for what a trace keeps of cut-off sampling, and for the queue that a
+// preempted sequence goes back to; the model's workspace grows until it has met its largest batch and furthest position
+// (transformer.h). All that comes before commit, which cannot fail.
 // Threads: one thread calls everything here.
 #pragma once
 
@@ -45,8 +46,8 @@ class Engine {
   Result<SequenceId> add(EngineRequest request);
   // Takes the sequence out, frees its pages and gives its times. Unknown and finished ids are ignored (none).
   std::optional<SequenceTimes> abort(SequenceId id);
-  // Empty: a step without a finished prompt, or nothing to do; see idle(). Throws std::bad_alloc when the model's
-  // workspace cannot grow; nothing is drawn then, and the engine may go on, with the same sequences or fewer.
+  // Empty: a step without a finished prompt, or nothing to do; see idle(). Throws std::bad_alloc when what a step
+  // needs (above) cannot grow; nothing is drawn then, and the engine may go on, with the same sequences or fewer.
   std::span<const StepOutput> step();
 
   bool idle() const { return scheduler_.running() + scheduler_.waiting() == 0; }
@@ -56,6 +57,7 @@ class Engine {
  private:
   Engine(ForwardModel& model, const EngineLimits& limits, LatentCache cache);
   void sample(const BatchPlan& plan);
+  static void trace_draw(Sequence& sequence, const Sampler& sampler);
   void commit(const BatchPlan& plan);
   void record_routes(const BatchPlan& plan);
   void index_full_pages(Sequence& sequence);

@@ -3,14 +3,18 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <bit>
+#include <utility>
 
 #include "base/check.h"
 
 namespace hadal {
 
-PrefixIndex::PrefixIndex(LatentCache& cache) : cache_(cache), entries_(static_cast<std::size_t>(cache.pages())) {
+PrefixIndex::PrefixIndex(LatentCache& cache)
+    : cache_(cache),
+      entries_(static_cast<std::size_t>(cache.pages())),
+      buckets_(std::bit_ceil(entries_.size()), EntryId::none) {
   unused_.reserve(entries_.size());
-  by_hash_.reserve(entries_.size());
   for (int i = cache.pages(); i-- > 0;) unused_.push_back(EntryId{i});
 }
 
@@ -38,10 +42,9 @@ PrefixIndex::Insertion PrefixIndex::insert(EntryId parent, std::span<const Token
     cache_.share(other);
     cache_.release(page);
     touch_chain(*known);
-    return {other, *known, true};
+    return {other, *known};
   }
-  if (by_hash_.contains(hash) || unused_.empty())
-    return {page, EntryId::none, false};  // a collision: only not reusable
+  HADAL_CHECK(!unused_.empty());  // one a page, and this page has none yet
   const EntryId id = unused_.back();
   unused_.pop_back();
   Entry& entry = at(id);
@@ -51,11 +54,11 @@ PrefixIndex::Insertion PrefixIndex::insert(EntryId parent, std::span<const Token
   entry.page = page;
   std::copy(tokens.begin(), tokens.end(), entry.tokens.begin());
   if (is_page(parent)) ++at(parent).children;
-  by_hash_.emplace(hash, id);
+  entry.next = std::exchange(bucket_of(hash), id);
   cache_.keep(page);
   link_newest(id);
   touch_chain(id);
-  return {page, id, true};
+  return {page, id};
 }
 
 // Walking past held pages costs a step each, up to all pages; it is only asked for when none is free.
@@ -65,7 +68,7 @@ bool PrefixIndex::evict_one() {
     if (cache_.holders(entry.page) > 0) continue;
     HADAL_CHECK(entry.children == 0);
     if (is_page(entry.parent)) --at(entry.parent).children;
-    by_hash_.erase(entry.hash);
+    take_from_bucket(id);
     unlink(id);
     cache_.drop(entry.page);
     unused_.push_back(id);
@@ -81,12 +84,19 @@ std::uint64_t PrefixIndex::hash_of(EntryId parent, std::span<const TokenId> toke
 
 std::optional<PrefixIndex::EntryId> PrefixIndex::find(EntryId parent, std::uint64_t hash,
                                                       std::span<const TokenId> tokens) {
-  const auto it = by_hash_.find(hash);
-  if (it == by_hash_.end()) return std::nullopt;
-  const Entry& entry = at(it->second);
-  // The parent is compared too, by induction the whole beginning.
-  if (entry.parent != parent || !std::equal(tokens.begin(), tokens.end(), entry.tokens.begin())) return std::nullopt;
-  return it->second;
+  for (EntryId id = bucket_of(hash); id != EntryId::none; id = at(id).next) {
+    const Entry& entry = at(id);
+    // The parent is compared too, by induction the whole beginning.
+    if (entry.hash == hash && entry.parent == parent && std::equal(tokens.begin(), tokens.end(), entry.tokens.begin()))
+      return id;
+  }
+  return std::nullopt;
+}
+
+void PrefixIndex::take_from_bucket(EntryId id) {
+  EntryId* link = &bucket_of(at(id).hash);
+  while (*link != id) link = &at(*link).next;
+  *link = at(id).next;
 }
 
 // From the end to the beginning: a parent is always newer than its children, so the oldest has none.

@@ -4,7 +4,7 @@
 // It is found by a hash over (the entry before, its tokens), and then the tokens
 // themselves are compared, so that no collision, wanted or not, can show one user
 // another's text. Entries that no sequence holds are forgotten in the order of their
-// last use when room is needed.
+// last use when room is needed. All memory is taken at the start: the end of a step must not fail (engine.h).
 //
 // Each holder of a key has beginnings of his own: how soon an answer starts must not tell what others have asked.
 //
@@ -17,7 +17,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "engine/latent_cache.h"
@@ -41,23 +40,22 @@ class PrefixIndex {
   Match match(EntryId root, std::span<const TokenId> tokens, std::vector<PageId>& pages);
 
   // `page` holds `tokens` [kPageTokens] after `parent`; the caller holds it. If the same text is already known in
-  // another page, the caller's hold moves to that one. Gives the page the caller holds now, and its entry (none: not
-  // indexed).
+  // another page, the caller's hold moves to that one. Gives the page the caller holds now, and its entry.
   struct Insertion {
     PageId page;
-    EntryId entry = EntryId::none;
-    bool indexed = false;
+    EntryId entry;
   };
   Insertion insert(EntryId parent, std::span<const TokenId> tokens, PageId page);
 
   // Forgets the page that was used longest ago among those nobody holds. false: there is none.
   bool evict_one();
-  int size() const noexcept { return static_cast<int>(by_hash_.size()); }
+  int size() const noexcept { return static_cast<int>(entries_.size() - unused_.size()); }
 
  private:
   struct Entry {
     std::uint64_t hash = 0;
     EntryId parent = EntryId::none, older = EntryId::none, newer = EntryId::none;
+    EntryId next = EntryId::none;  // in the same bucket
     int children = 0;
     PageId page{0};
     std::array<TokenId, kPageTokens> tokens;
@@ -65,7 +63,9 @@ class PrefixIndex {
   static constexpr bool is_page(EntryId id) { return index(id) >= 0; }
   Entry& at(EntryId id) { return entries_[static_cast<std::size_t>(index(id))]; }
   std::uint64_t hash_of(EntryId parent, std::span<const TokenId> tokens);
+  EntryId& bucket_of(std::uint64_t hash) { return buckets_[hash & (buckets_.size() - 1)]; }
   std::optional<EntryId> find(EntryId parent, std::uint64_t hash, std::span<const TokenId> tokens);
+  void take_from_bucket(EntryId id);
   void link_newest(EntryId id);
   void unlink(EntryId id);
   void touch_chain(EntryId last);
@@ -73,7 +73,7 @@ class PrefixIndex {
   LatentCache& cache_;
   std::vector<Entry> entries_;  // one a page of the cache, all taken at the start
   std::vector<EntryId> unused_;
-  std::unordered_map<std::uint64_t, EntryId> by_hash_;
+  std::vector<EntryId> buckets_;  // the first entry of each hash; a power of two of them
   EntryId oldest_ = EntryId::none, newest_ = EntryId::none;
 };
 

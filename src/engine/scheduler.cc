@@ -155,14 +155,14 @@ bool Scheduler::plan(Sequence& sequence, int rows) {
 }
 
 void Scheduler::preempt_youngest() {
-  HADAL_CHECK(running_.size() > 1);  // one alone always fits: limits_.pages holds a whole context
-  Sequence& youngest = *running_.back();
+  HADAL_CHECK(running_.size() > 1);                 // one alone always fits: limits_.pages holds a whole context
+  waiting_.push_front(std::move(running_.back()));  // first, as there may be no memory for it
+  running_.pop_back();
+  Sequence& youngest = *waiting_.front();
   release_pages(youngest);
   rows_left_ += youngest.planned_rows;
   youngest.planned_rows = 0;
   youngest.routes.clear();
-  waiting_.push_front(std::move(running_.back()));
-  running_.pop_back();
   preempted_ = true;
   ++preemptions_;
 }

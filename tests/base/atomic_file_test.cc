@@ -52,6 +52,21 @@ TEST(AtomicFile, ALinkStaysAndItsFileIsReplaced) {
   EXPECT_EQ(read_file(dir / "f"), "new");
 }
 
+TEST(AtomicFile, WhatALinkLeadsToIsMadeWhereNothingIsYet) {
+  TempDir dir;
+  fs::create_directory(dir / "folder");
+  fs::create_symlink("folder/other", dir / "link");
+  fs::create_symlink("f", dir / "folder" / "other");
+  ASSERT_TRUE(write_file_atomically(dir / "link", "new").ok());
+  EXPECT_TRUE(fs::is_symlink(dir / "link") && fs::is_symlink(dir / "folder" / "other"));
+  EXPECT_EQ(read_file(dir / "folder" / "f"), "new");
+
+  fs::create_symlink("circle", dir / "circle");
+  const auto circle = AtomicFile::create(dir / "circle");
+  ASSERT_FALSE(circle.ok());
+  EXPECT_NE(circle.error().message.find("/circle: cannot follow the link: "), std::string::npos);
+}
+
 TEST(AtomicFile, WhatIsNoFileIsWrittenAsItIs) {
   TempDir dir;
   ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
@@ -80,14 +95,33 @@ TEST(AtomicFile, LargePiecesArriveUnchanged) {
   EXPECT_EQ(read_file(dir / "f"), text);
 }
 
+mode_t permissions_of(const fs::path& path) {
+  struct stat info;
+  return ::stat(path.c_str(), &info) == 0 ? info.st_mode & 0777 : 0;
+}
+
 TEST(AtomicFile, IsReadableAsTheUmaskAllows) {
   TempDir dir;
   const mode_t before = ::umask(022);
   ASSERT_TRUE(write_file_atomically(dir / "f", "x").ok());
   ::umask(before);
-  struct stat info;
-  ASSERT_EQ(::stat((dir / "f").c_str(), &info), 0);
-  EXPECT_EQ(info.st_mode & 0777, 0644u);
+  EXPECT_EQ(permissions_of(dir / "f"), 0644u);
+}
+
+TEST(AtomicFile, TheReplacedFilesPermissionsStay) {
+  for (const mode_t permissions : {0600, 0664, 0400}) {
+    TempDir dir;
+    write_file(dir / "f", "old");
+    write_file(dir / "f.part", "what a killed writer left");
+    ASSERT_EQ(::chmod((dir / "f.part").c_str(), 0644), 0);
+    ASSERT_EQ(::chmod((dir / "f").c_str(), permissions), 0);
+    auto file = AtomicFile::create(dir / "f");
+    ASSERT_TRUE(file.ok()) << file.error().message;
+    EXPECT_EQ(permissions_of(dir / "f.part"), permissions | S_IWUSR);  // before there is anything to read
+    ASSERT_TRUE(file->append("new").ok() && file->commit().ok());
+    EXPECT_EQ(permissions_of(dir / "f"), permissions);
+    EXPECT_EQ(read_file(dir / "f"), "new");
+  }
 }
 
 TEST(AtomicFile, APartOfALivingWriterIsNotTakenAndOneOfADeadWriterIs) {

@@ -1,4 +1,5 @@
-// The program's operator new, counting. Apart from its users, so that the compiler sees no pair of new and free.
+// The program's operator new, counting and failing. Apart from its users, so that the compiler sees no pair of new and
+// free.
 #include "count_allocations.h"
 
 #include <atomic>
@@ -8,11 +9,12 @@
 namespace hadal {
 namespace {
 std::atomic<bool> counting{false};
-std::atomic<int> allocations{0};
+std::atomic<int> allocations{0}, failing_one{-1};
 }  // namespace
 
-void start_counting_allocations() {
+void start_counting_allocations(int failing) {
   allocations = 0;
+  failing_one = failing;
   counting = true;
 }
 
@@ -22,7 +24,7 @@ int stop_counting_allocations() {
 }
 
 void count_one_allocation() {
-  allocations += counting;
+  if (counting && allocations++ == failing_one) throw std::bad_alloc();
 }
 
 }  // namespace hadal

@@ -120,6 +120,23 @@ TEST(PrefixIndex, ForgetsTheLongestUnusedFirstAndChildrenBeforeParents) {
   EXPECT_EQ(f.index.size(), 0);
 }
 
+TEST(PrefixIndex, AmongManyEachIsFoundUntilItIsForgotten) {
+  constexpr int kPages = 64;
+  Fixture f(kPages);
+  const auto text = [](int i) { return some_tokens(kPageTokens, static_cast<std::uint64_t>(i)); };
+  for (int i = 0; i < kPages; ++i) f.release(f.learn(text(i)));
+  for (int forgotten = 0; forgotten < kPages; ++forgotten) {
+    EXPECT_EQ(f.index.size(), kPages - forgotten);
+    for (int i = 0; i < kPages; ++i) {
+      std::vector<PageId> pages;
+      EXPECT_EQ(f.index.match(EntryId::none, text(i), pages).tokens, i < forgotten ? 0 : kPageTokens);
+      f.release(pages);
+    }
+    ASSERT_TRUE(f.index.evict_one());
+  }
+  EXPECT_EQ(f.index.size(), 0);
+}
+
 TEST(PrefixIndex, NeverForgetsWhatIsHeld) {
   Fixture f(4);
   const auto held = f.learn(some_tokens(2 * kPageTokens, 7));
