@@ -8,6 +8,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "base/cancel.h"
 #include "base/clock.h"
@@ -139,14 +143,15 @@ class Quantizer {
         std::vector<float> values(static_cast<std::size_t>(width)), back(values.size());
         ErrorSums sums;
         std::optional<Error> bad;
-        for (std::int64_t r = chunk * step; r < std::min(n, (chunk + 1) * step) && !bad; ++r) {
+        for (std::int64_t r = chunk * step; r < std::min(n, (chunk + 1) * step); ++r) {
           read(first + r, values.data());
-          if (const std::size_t i = first_not_finite(values.data(), values.size()); i < values.size())
-            bad = Error{ErrorKind::invalid, fmt::format("{}: tensor {}: expected finite values, found {} at [{}, {}]",
-                                                        checkpoint_.tensors->subject(), name, values[i], first + r, i)};
           std::byte* to = bytes.data() + static_cast<std::size_t>(r) * row_bytes;
-          quantise(kernels_, dtype, values.data(), values.size(), importance.empty() ? nullptr : importance.data(), to);
-          restore_row(kernels_, dtype, to, back.size(), back.data());
+          if (const auto wrong = quantise_row(dtype, values, importance, to, back)) {
+            bad = Error{ErrorKind::invalid,
+                        fmt::format("{}: tensor {}: expected {}, found {} at [{}, {}]", checkpoint_.tensors->subject(),
+                                    name, wrong->expected, values[wrong->at], first + r, wrong->at)};
+            break;
+          }
           add_errors(values, back, sums);
           sums.bytes += row_bytes;
         }
@@ -162,6 +167,29 @@ class Quantizer {
       HADAL_RETURN_IF_ERROR(writer.append(std::span(bytes).first(static_cast<std::size_t>(n) * row_bytes)));
     }
     return Done{};
+  }
+
+  struct WrongValue {
+    std::size_t at;
+    std::string expected;
+  };
+  // One row to `to`, and what that gives to `back`; or a value that the type cannot hold: its scales end with half
+  // precision, and beyond that a whole block would be infinite.
+  std::optional<WrongValue> quantise_row(DType dtype, std::span<const float> values,
+                                         const std::vector<float>& importance, std::byte* to,
+                                         std::span<float> back) const {
+    if (const std::size_t i = first_not_finite(values.data(), values.size()); i < values.size())
+      return WrongValue{i, "finite values"};
+    quantise(kernels_, dtype, values.data(), values.size(), importance.empty() ? nullptr : importance.data(), to);
+    restore_row(kernels_, dtype, to, back.size(), back.data());
+    const std::size_t i = first_not_finite(back.data(), back.size());
+    if (i == back.size()) return std::nullopt;
+    const std::size_t width = static_cast<std::size_t>(block_values(dtype));
+    const auto block = values.subspan(i / width * width, width);
+    const auto largest =
+        std::max_element(block.begin(), block.end(), [](float x, float y) { return std::fabs(x) < std::fabs(y); });
+    return WrongValue{static_cast<std::size_t>(&*largest - values.data()),
+                      fmt::format("values within the range of {}", name_of(dtype))};
   }
 
   // `found` becomes the errors.

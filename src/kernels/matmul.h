@@ -2,8 +2,10 @@
 // parallel loop (the experts of a layer), and their gradients.
 //
 // Activations are float32 rows on both sides; in fast arithmetic the left operand
-// is rounded to bf16 on the way in. Each output element sums its products in
-// ascending order of the input index, whatever else is in the call.
+// is rounded to bf16 on the way in. With packed weights each output element sums
+// its products in ascending order of the input index, whatever else is in the
+// call; the order of stored rows in fast arithmetic depends on how many rows of x
+// meet them (docs/numerics.md).
 #pragma once
 
 #include <cstddef>

@@ -21,7 +21,8 @@ std::vector<std::string> quantisable_types();  // "f32", "f16", ..
 
 // One row or several: n values, a multiple of block_values(to), to size_bytes(to, n) bytes. `importance`: the weight of
 // each value's error, n of them, not negative; null: all alike. Values must be finite, or the block that holds
-// another is nonsense: ask first_not_finite() before.
+// another is nonsense: ask first_not_finite() before. What is too large for the type comes back from restore_row() as
+// infinities or NaN: f16 ends at 65504, and so do the scales of blocks.
 void quantise(const KernelTable& kernels, DType to, const float* values, std::size_t n, const float* importance,
               std::byte* out);
 

@@ -1,7 +1,8 @@
 // The rows of a pass in the cache of latents (or of keys and values): floats in exact arithmetic, bf16 in fast.
 //
-// What a batch has just computed and what a later one reads back are the same numbers, so that a prompt gives the same
-// bits however it is cut, as long as its pieces attend in the same order. Threads: as PassContext.
+// What a batch has just computed and what a later one reads back are the same numbers, so that a prompt with packed
+// weights gives the same bits however it is cut, as long as its pieces attend in the same order. Threads: as
+// PassContext.
 #pragma once
 
 #include <algorithm>

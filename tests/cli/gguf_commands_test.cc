@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <cstring>
 #include <functional>
 
 #include "base/json.h"
@@ -138,6 +139,33 @@ TEST(Quantize, ImportanceKeepsMoreOfTheModel) {
   EXPECT_NE(absent.status, 0);
   EXPECT_NE(absent.err.find("absent.txt"), std::string::npos) << absent.err;
   EXPECT_FALSE(fs::exists(dir / "x.gguf"));
+}
+
+// Half precision ends at 65504, for weights as for the scales of blocks.
+TEST(Quantize, WeightTooLargeForItsTypeIsRefused) {
+  TempDir dir;
+  ASSERT_EQ(run_hadal({"synth", "tiny-moe", dir / "m.gguf", "--type", "f32", "--seed", "3"}).status, 0);
+  std::string weights;
+  {
+    const auto file = Gguf::open(dir / "m.gguf");
+    ASSERT_TRUE(file.ok());
+    const auto bytes = file->find("blk.0.ffn_down.weight")->bytes;
+    weights.assign(reinterpret_cast<const char*>(bytes.data()), 64);
+  }
+  const auto refuse = [&](const std::string& type, float weight, const std::string& words) {
+    std::string changed = weights;
+    std::memcpy(changed.data() + 4 * 5, &weight, 4);
+    testing::replace_in_file(dir / "m.gguf", weights, changed);
+    weights = changed;
+    const Outcome outcome = run_hadal({"quantize", dir / "m.gguf", dir / "x.gguf", "--type", type});
+    EXPECT_EQ(outcome.status, kWorldWasWrong);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_THAT(outcome.err, ::testing::HasSubstr("m.gguf: tensor model.layers.0.mlp.down_proj.weight: " + words));
+    EXPECT_FALSE(fs::exists(dir / "x.gguf"));
+  };
+  refuse("f16", -1e5f, "expected values within the range of F16, found -100000 at [0, 5]");
+  refuse("q4_0", 1e6f, "expected values within the range of Q4_0, found 1000000 at [0, 5]");
+  refuse("q4_k", 1e8f, "expected values within the range of Q4_K, found 100000000 at [0, 5]");
 }
 
 TEST(Quantize, RefusesTypesAndModelsByName) {

@@ -179,6 +179,23 @@ TEST_P(Stored, ARowHasTheSameBitsWhateverFollowsIt) {
   }
 }
 
+// 127 over the largest of a run is no float there, and times a zero no number.
+TEST_P(Stored, RunsOfTinyActivationsCountAsZeros) {
+  const int k = width_for(dtype()), outputs = 9;
+  const auto blocks = random_blocks(dtype(), outputs, k, 18);
+  for (const int rows : {1, 3})
+    for (const float top : {3e-37f, 1e-38f, 1e-40f}) {
+      auto zeros = random_values<float>(rows * k, 19);
+      std::fill_n(zeros.begin() + 64, 32, 0.0f);
+      auto tiny = zeros;
+      for (std::size_t i = 64; i < 96; i += 3) tiny[i] = top;
+      const auto expected = stored_product(GetParam(), Arithmetic::fast, blocks, zeros, rows, outputs, k);
+      EXPECT_TRUE(
+          testing::same_bits(stored_product(GetParam(), Arithmetic::fast, blocks, tiny, rows, outputs, k), expected))
+          << top << " " << rows;
+    }
+}
+
 // The types of tiles as few rows are, in tiles and an end that makes none; others round weights and activations to
 // bf16: measured 1.5e-3 to 2.9e-3.
 TEST_P(Stored, ManyRowsAreProductsInCodesOrInBf16) {

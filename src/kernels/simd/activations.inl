@@ -7,6 +7,9 @@ struct CodedRun {
   std::int8_t codes[32];
   float scale, sums[2];
 };
+// Below this 127 over the largest is no float, or nearly none; beside other runs such numbers are zeros.
+inline constexpr float kLeastTop = 0x1p-119f;
+
 HADAL_INLINE CodedRun code_run(const float* x, int n) {
   CodedRun run;
   f32x16 values[2] = {zero(), zero()};
@@ -15,8 +18,8 @@ HADAL_INLINE CodedRun code_run(const float* x, int n) {
     if (left > 0) values[half] = left >= 16 ? load(x + 16 * half) : load_first(x + 16 * half, left);
   }
   const f32x16 tops = max(max(values[0], values[1]), sub(zero(), min(values[0], values[1])));
-  const float top = reduce_max(tops), inverse = top > 0 ? 127.0f / top : 0.0f;
-  run.scale = top / 127.0f;
+  const float top = reduce_max(tops), inverse = top >= kLeastTop ? 127.0f / top : 0.0f;
+  run.scale = top < kLeastTop ? 0.0f : top / 127.0f;
   for (int half = 0; half < 2; ++half) {
     const f32x16 codes = round_even(mul(values[half], set1(inverse)));
     store_signed(run.codes + 16 * half, codes);

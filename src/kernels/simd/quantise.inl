@@ -201,6 +201,15 @@ HADAL_INLINE float rounded_to_half(float x) {
   put_half(bits, x);
   return half_at(bits);
 }
+// What multiples up to kTop are of. Halves below 2^-14 are 2^-24 apart: where kTop times what is lost would be more
+// than half a multiple, the next half away from zero is taken. Smaller multiples make up for a step that is too large,
+// nothing for one that is too small, or zero.
+template <int kTop>
+HADAL_INLINE float step_in_half(float x) {
+  const float nearest = rounded_to_half(x), magnitude = x < 0 ? -x : x;
+  const bool falls_short = (x < 0 ? -nearest : nearest) < magnitude;
+  return magnitude < kTop * 0x1p-24f && falls_short ? nearest + (x < 0 ? -0x1p-24f : 0x1p-24f) : nearest;
+}
 HADAL_INLINE float inverse_of(float x) {
   return x < 0x1p-126f && x > -0x1p-126f ? 0.0f : 1.0f / x;
 }
@@ -263,7 +272,8 @@ HADAL_INLINE void put_six_bits(const int* scales, const int* minima, std::byte* 
 HADAL_INLINE void quantise_blocks(Q80, const float* x, const float*, int count, std::byte* out) {
   for (int b = 0; b < count; ++b, x += 32, out += Q80::kBlockBytes) {
     const f32x16 first = load(x), second = load(x + 16);
-    const float top = reduce_max(max(max(first, second), sub(zero(), min(first, second)))), d = top / 127.0f;
+    const float top = reduce_max(max(max(first, second), sub(zero(), min(first, second)))),
+                d = step_in_half<127>(top / 127.0f);
     put_half(out, d);
     const f32x16 inverse = set1(inverse_of(d));
     store_signed(reinterpret_cast<std::int8_t*>(out + 2), nearest_code<-127, 127>(mul(first, inverse)));
@@ -337,8 +347,8 @@ struct LineBlocks {
         top_minimum = -minimum[r] > top_minimum ? -minimum[r] : top_minimum;
       }
       for (int r = first; r < first + kRuns; ++r) {
-        d[r] = rounded_to_half(top_scale / kTopScale);
-        dmin[r] = rounded_to_half(top_minimum / kTopScale);
+        d[r] = step_in_half<kTopScale>(top_scale / kTopScale);
+        dmin[r] = step_in_half<kTopScale>(top_minimum / kTopScale);
       }
     }
     choose(runs, lines);
@@ -352,7 +362,8 @@ struct LineBlocks {
   }
 
  private:
-  // The nearest scale with the minima around it, then the best of these with the scales around it.
+  // The nearest scale with the minima around it, then the best of these with the scales around it. Values so far below
+  // the block's others that they have no scale may be better off without a minimum too.
   HADAL_INLINE void choose(const Runs<N>& runs, const Line& lines) {
     const f32x16 ds = load(d), dmins = load(dmin), one = set1(1.0f);
     const auto in_range = [](f32x16 x) { return nearest_code<0, kTopScale>(x); };
@@ -371,6 +382,7 @@ struct LineBlocks {
     const f32x16 nearest_minimum = minimum;
     attempt(scale, in_range(sub(nearest_minimum, one)));
     attempt(scale, in_range(add(nearest_minimum, one)));
+    if (reduce_max(sub(zero(), scale)) >= 0) attempt(scale, where_less(zero(), scale, minimum, zero()));
     const f32x16 nearest_scale = scale;
     attempt(in_range(sub(nearest_scale, one)), minimum);
     attempt(in_range(add(nearest_scale, one)), minimum);
@@ -429,7 +441,8 @@ struct ScaleBlock {
     const Runs<16> runs = runs_of<16>(x, w, 16);
     const f32x16 best = best_scale<16, kLow, kHigh>(runs);
     const float top = reduce_max(best), bottom = -reduce_max(sub(zero(), best));
-    d = rounded_to_half((top < -bottom ? bottom : top) / kLowScale);  // the largest at the code that reaches furthest
+    // The largest at the code that reaches furthest.
+    d = step_in_half<-kLowScale>((top < -bottom ? bottom : top) / kLowScale);
     const auto in_range = [](f32x16 s) { return nearest_code<kLowScale, kHighScale>(s); };
     const auto error_of = [&](f32x16 s) { return scale_error<16, kLow, kHigh>(runs, mul(set1(d), s)); };
     const f32x16 nearest = in_range(mul(best, set1(inverse_of(d))));
