@@ -8,7 +8,7 @@
 #include <map>
 #include <new>
 
-#include "count_allocations.h"
+#include "base/allocations.h"
 #include "fake_model.h"
 
 namespace hadal {

@@ -1,7 +1,7 @@
 // Memory that is short for a moment: it costs one client its connection, and leaves nothing behind.
 #include <gmock/gmock.h>
 
-#include "server/failing_allocation.h"
+#include "base/allocations.h"
 #include "server/server_fixture.h"
 
 namespace hadal {
