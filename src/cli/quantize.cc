@@ -28,6 +28,7 @@
 #include "kernels/compute.h"
 #include "kernels/kernel_table.h"
 #include "kernels/quantiser.h"
+#include "spec/gguf_checkpoint.h"
 #include "spec/gguf_export.h"
 
 namespace hadal {
@@ -86,11 +87,8 @@ class Quantizer {
  private:
   static constexpr std::int64_t kChunkValues = 1 << 19;
 
-  // From pairs (i, i + half) of a head to neighbours: output row 2 i + j of a head is its row i + j half.
   std::int64_t source_row(const GgufTensor& t, std::int64_t row) const {
-    if (!t.permuted) return row;
-    const std::int64_t width = config_.head_dim, head = row / width, at = row % width;
-    return head * width + at / 2 + at % 2 * (width / 2);
+    return t.permuted ? published_row(config_.head_dim, row) : row;
   }
 
   Status write_matrix(const GgufTensor& t, const TensorSpec& spec, GgufWriter& writer) {

@@ -131,6 +131,11 @@ std::string gguf_tensor_name(const TensorSpec& tensor) {
   return fmt::format("blk.{}.{}", tensor.layer, name_in_layer(tensor.role));
 }
 
+std::int64_t published_row(int head_dim, std::int64_t row) {
+  const std::int64_t head = row / head_dim, at = row % head_dim;
+  return head * head_dim + at / 2 + at % 2 * (head_dim / 2);
+}
+
 Result<GgufCheckpoint> GgufCheckpoint::open(Gguf gguf, const ModelConfig& config) {
   GgufCheckpoint checkpoint(std::move(gguf));
   const Gguf& file = checkpoint.gguf_;

@@ -3,6 +3,7 @@
 // A bias or a norm that the model as read does not have would change its mathematics, so none is left out in silence.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <utility>
@@ -15,6 +16,10 @@ namespace hadal {
 
 // The name in GGUF of a tensor; experts share the name of their stack.
 std::string gguf_tensor_name(const TensorSpec& tensor);
+
+// Llama's q_proj and k_proj: the row of the published matrix that is row `row` of the file's. In the file neighbours
+// turn together, where it was published the pairs (i, i + half) of a head (MODELS.md 8.7).
+std::int64_t published_row(int head_dim, std::int64_t row);
 
 class GgufCheckpoint final : public TensorSource {
  public:

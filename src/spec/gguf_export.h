@@ -20,7 +20,7 @@ struct GgufTensor {
     divisors,      // rope_freqs: of the frequencies, from the config
   } content = Content::as_published;
   std::vector<TensorSpec> sources;  // in order
-  bool permuted = false;            // rows of each head go from pairs (i, i + half) to neighbours (llama)
+  bool permuted = false;            // rows are in the file's order: published_row()
 };
 
 // Every tensor that the file of `type` holds; multi-token prediction is left out. Matrices get `type`, or what stands

@@ -13,6 +13,7 @@
 #include "formats/safetensors_writer.h"
 #include "spec/checkpoint.h"
 #include "spec/checkpoint_writer.h"
+#include "spec/gguf_checkpoint.h"
 #include "spec/open_checkpoint.h"
 
 namespace hadal {
@@ -305,18 +306,12 @@ Status check_same_function(const ModelConfig& found, const ModelConfig& expected
   return check_same_rope(found, expected, subject);
 }
 
-// The rows of each head from neighbours to the pairs (i, i + half) that turn together: llama's queries and keys in a
-// GGUF file are the other way round (spec/gguf_export.h).
-void pair_by_halves(int head_dim, std::int64_t width, std::span<float> rows) {
-  const auto half = static_cast<std::size_t>(head_dim / 2), row = static_cast<std::size_t>(width);
-  std::vector<float> head(2 * half * row);
-  for (float* at = rows.data(); at < rows.data() + rows.size(); at += head.size()) {
-    std::copy_n(at, head.size(), head.begin());
-    for (std::size_t i = 0; i < half; ++i)
-      for (std::size_t side = 0; side < 2; ++side)
-        std::copy_n(head.begin() + static_cast<std::ptrdiff_t>((2 * i + side) * row), row,
-                    at + (side * half + i) * row);
-  }
+// Llama's queries or keys [rows, width] from the order of a GGUF file to the published one.
+void to_published_rows(int head_dim, std::int64_t width, std::span<float> matrix) {
+  const std::vector<float> file(matrix.begin(), matrix.end());
+  const std::int64_t rows = static_cast<std::int64_t>(matrix.size()) / width;
+  for (std::int64_t r = 0; r < rows; ++r)
+    std::copy_n(file.begin() + r * width, width, matrix.begin() + published_row(head_dim, r) * width);
 }
 
 }  // namespace
@@ -331,7 +326,7 @@ Status load_parameters(const std::filesystem::path& path, TrainingModel& model) 
                                                             static_cast<std::size_t>(slot.tensor.elements()));
     HADAL_RETURN_IF_ERROR(read_rows_f32(*from.tensors, slot.tensor, from.config, 0, slot.tensor.shape[0], out.data()));
     if (turned && (slot.tensor.role == TensorRole::q_proj || slot.tensor.role == TensorRole::k_proj))
-      pair_by_halves(model.config().head_dim, slot.tensor.shape[1], out);
+      to_published_rows(model.config().head_dim, slot.tensor.shape[1], out);
   }
   model.parameters_changed();
   return Done{};

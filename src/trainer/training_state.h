@@ -30,8 +30,8 @@ struct RunCounters {
   double stage_seconds = 0;  // of training, over all resumptions
   std::int64_t tokens = 0;   // over all stages
   double seconds = 0;
-  int tokenizer_vocab_size =
-      0;  // that the recipe asked for; 0: it names a directory, or the checkpoint is an older one
+  // That the recipe asked for; 0: it names a directory, or the checkpoint is an older one.
+  int tokenizer_vocab_size = 0;
   BatchState batches;
   BatchState kept;             // of the answers of the rejection stage under way
   CurriculumState curriculum;  // of the grpo stage under way
